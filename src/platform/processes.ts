@@ -1,0 +1,164 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { ByteStream } from '../core/bytes.ts';
+import { JetbackupError, messageOf } from '../core/errors.ts';
+
+export interface Command {
+  /** Absolute path or a name to look up in PATH. */
+  readonly program: string;
+  /** Never a shell, never a secret: any user of the machine can read argv. */
+  readonly args: readonly string[];
+  /** The whole environment of the child; nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** A child that did not end with status 0. Callers classify it by `stderr`; it never leaves the postgres/ adapters. */
+export class ProcessFailed extends Error {
+  readonly program: string;
+  readonly exitCode: number | null;
+  readonly killedBy: NodeJS.Signals | null;
+  /** The last 16 KiB that it wrote to stderr. */
+  readonly stderr: string;
+
+  constructor(command: Command, exitCode: number | null, killedBy: NodeJS.Signals | null, stderr: string) {
+    const how = killedBy === null ? `exited with status ${exitCode}` : `was killed by ${killedBy}`;
+    super(
+      `${command.program.split('/').at(-1) ?? command.program} ${how}${stderr === '' ? '' : `: ${stderr.trim().split('\n').at(-1) ?? ''}`}`,
+    );
+    this.name = 'ProcessFailed';
+    this.program = command.program;
+    this.exitCode = exitCode;
+    this.killedBy = killedBy;
+    this.stderr = stderr;
+  }
+}
+
+/**
+ * Runs child processes. Each child leads a process group of its own, so that a stop reaches its workers too
+ * (pg_restore --jobs) and Ctrl-C at the terminal reaches jetbackup alone, which then stops them in order.
+ * On abort: SIGTERM to the group, SIGKILL after a grace of 5 s; the promise settles only once the child is gone.
+ */
+export interface ProcessRunner {
+  /** The child's stdout. The last chunk is followed by the normal end only after exit 0; else throws ProcessFailed. */
+  output(command: Command, signal?: AbortSignal): ByteStream;
+  /**
+   * Feeds the child's stdin and waits for it. A child that exits 0 without reading everything is well
+   * (pg_restore needs only the table of contents for some sections). If `stdin` throws, the child is stopped
+   * and that error is rethrown. stdout is discarded.
+   */
+  consume(command: Command, stdin: ByteStream, signal?: AbortSignal): Promise<void>;
+}
+
+const STDERR_TAIL = 16 * 1024;
+const STOP_GRACE_MS = 5_000;
+
+interface Running {
+  readonly child: ChildProcess;
+  /** Resolves (never rejects) when the child is gone and its stderr is read. */
+  readonly ended: Promise<{ error?: Error; code: number | null; signal: NodeJS.Signals | null; stderr: string }>;
+  stop(): Promise<void>;
+}
+
+function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', 'pipe']): Running {
+  const child = spawn(command.program, [...command.args], { env: { ...command.env }, stdio, detached: true, windowsHide: true });
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-STDERR_TAIL);
+  });
+  const ended = new Promise<Awaited<Running['ended']>>((resolve) => {
+    child.once('error', (error) => resolve({ error, code: null, signal: null, stderr }));
+    child.once('close', (code, signal) => resolve({ code, signal, stderr }));
+  });
+  return {
+    child,
+    ended,
+    async stop() {
+      if (child.pid === undefined) return;
+      const group = -child.pid;
+      const send = (signal: NodeJS.Signals) => {
+        try {
+          process.kill(group, signal);
+        } catch {
+          // ESRCH: the group is gone, which is what was wanted.
+        }
+      };
+      send('SIGTERM');
+      const timer = setTimeout(() => send('SIGKILL'), STOP_GRACE_MS);
+      // A child that waits to write into our pipe must be able to die of it.
+      child.stdout?.destroy();
+      child.stdin?.destroy();
+      await ended;
+      clearTimeout(timer);
+      send('SIGKILL'); // workers that outlived their leader
+    },
+  };
+}
+
+function failure(command: Command, end: Awaited<Running['ended']>): Error {
+  if (end.error !== undefined) {
+    return new JetbackupError('tools-missing', `cannot start ${command.program}: ${messageOf(end.error)}`, { cause: end.error });
+  }
+  return new ProcessFailed(command, end.code, end.signal, end.stderr);
+}
+
+export const systemProcesses: ProcessRunner = {
+  async *output(command, signal) {
+    signal?.throwIfAborted();
+    const running = start(command, ['ignore', 'pipe', 'pipe']);
+    let finished = false;
+    const onAbort = () => void running.stop();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      const stdout = running.child.stdout;
+      if (stdout === null) throw new TypeError('stdout is piped');
+      try {
+        for await (const chunk of stdout as AsyncIterable<Buffer>) yield chunk;
+      } catch (error) {
+        // A pipe torn down by stop() reports itself; the abort is the reason worth telling.
+        signal?.throwIfAborted();
+        throw error;
+      }
+      const end = await running.ended;
+      finished = true;
+      signal?.throwIfAborted();
+      if (end.error !== undefined || end.code !== 0) throw failure(command, end);
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      if (!finished) await running.stop();
+    }
+  },
+
+  async consume(command, stdin, signal) {
+    signal?.throwIfAborted();
+    const running = start(command, ['pipe', 'ignore', 'pipe']);
+    const pipe = running.child.stdin;
+    if (pipe === null) throw new TypeError('stdin is piped');
+    // EPIPE comes when the child has read what it wants or has died; its exit status says which.
+    pipe.on('error', () => {});
+    const onAbort = () => void running.stop();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const source = stdin[Symbol.asyncIterator]();
+    try {
+      // Raced against the child's end: a child that dies while the source is quiet must be noticed at once.
+      for (;;) {
+        const step = await Promise.race([source.next(), running.ended.then(() => undefined)]);
+        if (step === undefined || step.done === true || pipe.destroyed) break;
+        await new Promise<void>((resolve) => {
+          // The callback also comes, with an error, when the pipe closes.
+          if (pipe.write(step.value, () => resolve())) resolve();
+        });
+      }
+      if (!pipe.destroyed) pipe.end();
+      const end = await running.ended;
+      await source.return?.();
+      signal?.throwIfAborted();
+      if (end.error !== undefined || end.code !== 0) throw failure(command, end);
+    } catch (error) {
+      await running.stop();
+      await source.return?.();
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  },
+};
