@@ -1,0 +1,109 @@
+import type { Temporal } from 'temporal-polyfill';
+import type { ByteStream } from '../../src/core/bytes.ts';
+import { JetbackupError } from '../../src/core/errors.ts';
+import type { Clock } from '../../src/platform/clock.ts';
+import { byKey, checkedKey, checkedPrefix, checkedRange } from '../../src/storage/key.ts';
+import type { ObjectInfo, ObjectStore, StoreFeatures } from '../../src/storage/store.ts';
+
+export interface MemoryStore extends ObjectStore {
+  /** What is in it, by key. Tests may read, damage or plant objects here. */
+  readonly objects: Map<string, Uint8Array>;
+}
+
+const CHUNK = 64 * 1024;
+
+/** The port in memory, with the same promises; passes the conformance suite. */
+export function createMemoryStore(options: {
+  clock: Clock;
+  location?: string;
+  capacity?: number;
+  features?: Partial<StoreFeatures>;
+}): MemoryStore {
+  const { clock, location = 'memory:' } = options;
+  const objects = new Map<string, Uint8Array>();
+  const modified = new WeakMap<Uint8Array, Temporal.Instant>();
+
+  const infoOf = (key: string, bytes: Uint8Array): ObjectInfo => ({
+    key,
+    size: bytes.byteLength,
+    modified: modified.get(bytes) ?? clock.now(),
+  });
+  const refuseTaken = (key: string) => {
+    if (objects.has(key)) throw new JetbackupError('storage-exists', `"${key}" is already in ${location}`);
+  };
+
+  async function* read(
+    key: string,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Uint8Array> {
+    for (let offset = from; offset < to; offset += CHUNK) {
+      signal?.throwIfAborted();
+      if (objects.get(key) !== bytes) throw new JetbackupError('storage-failed', `"${key}" was replaced while it was read`);
+      yield bytes.slice(offset, Math.min(offset + CHUNK, to));
+    }
+    signal?.throwIfAborted();
+  }
+
+  return {
+    objects,
+    location,
+    capacity: () => options.capacity ?? Number.MAX_SAFE_INTEGER,
+    async put(key, body, { ifAbsent = false, signal } = {}) {
+      checkedKey(key);
+      signal?.throwIfAborted();
+      if (ifAbsent) refuseTaken(key);
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of body) {
+        signal?.throwIfAborted();
+        chunks.push(Uint8Array.from(chunk));
+      }
+      signal?.throwIfAborted();
+      if (ifAbsent) refuseTaken(key);
+      const bytes = new Uint8Array(Buffer.concat(chunks));
+      modified.set(bytes, clock.now());
+      objects.set(key, bytes);
+      return infoOf(key, bytes);
+    },
+    async get(key, { range, signal } = {}): Promise<ByteStream> {
+      checkedKey(key);
+      signal?.throwIfAborted();
+      const bytes = objects.get(key);
+      if (bytes === undefined) throw new JetbackupError('storage-not-found', `"${key}" is not in ${location}`);
+      const { offset, length } = checkedRange(key, bytes.byteLength, range);
+      return read(key, bytes, offset, offset + length, signal);
+    },
+    async stat(key, signal) {
+      checkedKey(key);
+      signal?.throwIfAborted();
+      const bytes = objects.get(key);
+      return bytes === undefined ? undefined : infoOf(key, bytes);
+    },
+    async *list(prefix, signal) {
+      checkedPrefix(prefix);
+      const found = [...objects].filter(([key]) => key.startsWith(prefix)).map(([key, bytes]) => infoOf(key, bytes));
+      for (const info of found.sort(byKey)) {
+        signal?.throwIfAborted();
+        yield info;
+      }
+    },
+    async delete(key, signal) {
+      checkedKey(key);
+      signal?.throwIfAborted();
+      objects.delete(key);
+    },
+    // A put holds its bytes in its own frame until it commits: a process that dies leaves nothing.
+    sweepUnfinished: async (prefix, _before, signal) => {
+      checkedPrefix(prefix);
+      signal?.throwIfAborted();
+      return [];
+    },
+    probe: async (signal) => {
+      signal?.throwIfAborted();
+      return { conditionalPut: true, objectLock: false, versioning: false, checksums: false, ...options.features };
+    },
+    close: () => {},
+  };
+}
