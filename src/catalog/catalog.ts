@@ -1,0 +1,112 @@
+import { Temporal } from 'temporal-polyfill';
+import { collect, sha256Hex } from '../core/bytes.ts';
+import { isJetbackupError, JetbackupError } from '../core/errors.ts';
+import type { DatabaseName, Id } from '../core/ids.ts';
+import { MANIFEST_MAX_BYTES, type Manifest, parseManifest } from '../core/manifest.ts';
+import type { ObjectStore } from '../storage/store.ts';
+import { databasePrefix, isManifest, manifestKey, placeOf } from './layout.ts';
+import type { Moment } from './moment.ts';
+
+/** A backup that the repository lists as complete: its manifest is there. Nothing of it has been read or trusted yet. */
+export interface Listed {
+  readonly database: DatabaseName;
+  readonly id: Id;
+}
+
+/** Every committed backup, oldest first within a database; of one database or of all. */
+export async function* listCommitted(store: ObjectStore, database: DatabaseName | undefined, signal?: AbortSignal): AsyncGenerator<Listed> {
+  for await (const info of store.list(database === undefined ? '' : databasePrefix(database), signal)) {
+    const place = placeOf(info.key);
+    if (place !== undefined && isManifest(place)) yield { database: place.database, id: place.id };
+  }
+}
+
+export interface ReadManifest {
+  readonly manifest: Manifest;
+  /** SHA-256 of manifest.json as stored, for the chain. */
+  readonly sha256: string;
+}
+
+/**
+ * Reads and parses one manifest. It is not authenticated: callers check the signature before they act on it.
+ * Throws `no-backup`, `damaged`, `not-authentic` (it speaks of another backup), and what the store throws.
+ */
+export async function readManifest(store: ObjectStore, listed: Listed, signal?: AbortSignal): Promise<ReadManifest> {
+  const key = manifestKey(listed.database, listed.id);
+  let bytes: Uint8Array;
+  try {
+    bytes = await collect(await store.get(key, signal === undefined ? {} : { signal }), MANIFEST_MAX_BYTES);
+  } catch (cause) {
+    if (isJetbackupError(cause, 'storage-not-found')) {
+      throw new JetbackupError('no-backup', `there is no backup ${listed.id} of "${listed.database}"`, { cause, hint: 'Run: jetbackup list' });
+    }
+    if (cause instanceof RangeError) throw new JetbackupError('damaged', `${key} is too large for a manifest`, { cause });
+    throw cause;
+  }
+  const manifest = parseManifest(bytes, key);
+  if (manifest.id !== listed.id || manifest.database !== listed.database) {
+    throw new JetbackupError('not-authentic', `${key} is the manifest of another backup (${manifest.database}/${manifest.id})`, {
+      hint: 'Somebody moved or copied objects in the repository. Restore from another backup: jetbackup list',
+    });
+  }
+  return { manifest, sha256: sha256Hex(bytes) };
+}
+
+/**
+ * How far the clock of a backup host (in ids) and that of a database server (snapshot instants) may differ before
+ * `findBackup` could miss the newest: one day, far beyond what a host with working NTP shows.
+ */
+const SKEW = Temporal.Duration.from({ hours: 24 });
+
+/**
+ * The backup that a person means: by id, the newest, or the newest whose snapshot instant is at or before the instant.
+ * Reads only the manifests that may decide. `accept` authenticates each candidate and throws to refuse: the search never
+ * falls back silently to an older backup, since whoever can write to the bucket could bring an old state back that way.
+ * Throws `no-backup`, or what `accept` and the store throw.
+ */
+export async function findBackup(
+  store: ObjectStore,
+  database: DatabaseName,
+  moment: Moment,
+  accept: (manifest: Manifest) => void,
+  signal?: AbortSignal,
+): Promise<Manifest> {
+  if (moment.kind === 'id') {
+    const { manifest } = await readManifest(store, { database, id: moment.id }, signal);
+    accept(manifest);
+    return manifest;
+  }
+  const all: Listed[] = [];
+  for await (const listed of listCommitted(store, database, signal)) all.push(listed);
+  const oldest = all[0];
+  if (oldest === undefined) {
+    throw new JetbackupError('no-backup', `there is no backup of "${database}" in ${store.location}`, {
+      hint: 'Check the repository and the name (jetbackup list), or make the first one: jetbackup backup',
+    });
+  }
+  const limit = moment.kind === 'latest' ? undefined : moment.instant;
+  let best: { manifest: Manifest; instant: Temporal.Instant } | undefined;
+  for (const listed of all.toReversed()) {
+    const started = idInstant(listed.id);
+    if (limit !== undefined && Temporal.Instant.compare(started, limit.add(SKEW)) > 0) continue;
+    if (best !== undefined && Temporal.Instant.compare(started.add(SKEW), best.instant) < 0) break;
+    const { manifest } = await readManifest(store, listed, signal);
+    const instant = Temporal.Instant.from(manifest.snapshotInstant);
+    if (limit !== undefined && Temporal.Instant.compare(instant, limit) > 0) continue;
+    if (best !== undefined && Temporal.Instant.compare(instant, best.instant) <= 0) continue;
+    accept(manifest);
+    best = { manifest, instant };
+  }
+  if (best !== undefined) return best.manifest;
+  const when = moment.kind === 'at-or-before' ? moment.text : 'now';
+  throw new JetbackupError('no-backup', `no backup of "${database}" at or before ${when}`, {
+    hint: `The oldest is ${idInstant(oldest.id).toString()}; run: jetbackup list`,
+  });
+}
+
+/** The instant in an id: the start of the run by the backup host's clock. For names and bounds, never for a decision to delete. */
+export function idInstant(id: Id): Temporal.Instant {
+  return Temporal.Instant.from(
+    `${id.slice(0, 4)}-${id.slice(4, 6)}-${id.slice(6, 8)}T${id.slice(9, 11)}:${id.slice(11, 13)}:${id.slice(13, 15)}Z`,
+  );
+}

@@ -1,0 +1,60 @@
+import type { DatabaseName, Id } from '../core/ids.ts';
+import { DatabaseNameSchema, idPattern } from '../core/ids.ts';
+import type { ArtifactKind } from '../core/manifest.ts';
+import type { Key } from '../storage/store.ts';
+
+/** Where everything lies in a repository (format v1; FORMAT.md is the normative text). */
+export const REPOSITORY_KEY: Key = 'jetbackup.json';
+export const RECOVERY_KEY: Key = 'RECOVERY.md';
+const MANIFEST_NAME = 'manifest.json';
+
+export function databasePrefix(database: DatabaseName): Key {
+  return `${database}/`;
+}
+
+export function backupPrefix(database: DatabaseName, id: Id): Key {
+  return `${database}/${id}/`;
+}
+
+export function manifestKey(database: DatabaseName, id: Id): Key {
+  return `${backupPrefix(database, id)}${MANIFEST_NAME}`;
+}
+
+export function runRecordKey(id: Id): Key {
+  return `runs/${id.slice(0, 4)}/${id.slice(4, 6)}/${id}.json`;
+}
+
+const stems: Record<ArtifactKind, string> = {
+  dump: 'dump.pgc',
+  globals: 'globals.sql',
+  files: 'files.tar',
+  fingerprint: 'fingerprint.json',
+};
+
+/**
+ * Name of an artifact's `index`-th object (from 0) in its backup's folder. The first has no number, so that the
+ * usual case reads plainly; the others sort behind it, so that `cat dump.pgc.gz.age*` joins them in order.
+ */
+export function objectName(kind: ArtifactKind, codecExtension: string, index: number): string {
+  const name = `${stems[kind]}${codecExtension}.age`;
+  return index === 0 ? name : `${name}.${String(index + 1).padStart(4, '0')}`;
+}
+
+export interface Place {
+  readonly database: DatabaseName;
+  readonly id: Id;
+  /** File name inside the backup's folder. */
+  readonly name: string;
+}
+
+/** The backup that a key belongs to, or undefined when it is not an object of a backup. */
+export function placeOf(key: Key): Place | undefined {
+  const [database, id, name, ...rest] = key.split('/');
+  if (database === undefined || id === undefined || name === undefined || name === '' || rest.length > 0) return undefined;
+  if (!idPattern.test(id) || !DatabaseNameSchema.safeParse(database).success) return undefined;
+  return { database, id, name };
+}
+
+export function isManifest(place: Place): boolean {
+  return place.name === MANIFEST_NAME;
+}

@@ -1,0 +1,283 @@
+import { checkObjects, readArtifact } from '../catalog/artifact-reader.ts';
+import { findBackup } from '../catalog/catalog.ts';
+import { backupPrefix } from '../catalog/layout.ts';
+import type { Moment } from '../catalog/moment.ts';
+import type { Codec } from '../compression/codec.ts';
+import { collect, MiB } from '../core/bytes.ts';
+import { JetbackupError, messageOf } from '../core/errors.ts';
+import { type Difference, type Fingerprint, FingerprintSchema } from '../core/fingerprint.ts';
+import { type DatabaseName, newId } from '../core/ids.ts';
+import { artifactOf, type CodecName, type Manifest } from '../core/manifest.ts';
+import type { RunRecord } from '../core/run-record.ts';
+import type { Opener } from '../crypto/sealer.ts';
+import { type PublicKey, verify } from '../crypto/signature.ts';
+import type { ProcessRunner } from '../platform/processes.ts';
+import { type ConnectionSettings, describeConnection, withDatabase } from '../postgres/connection.ts';
+import { compareFingerprints, takeFingerprint } from '../postgres/fingerprint.ts';
+import {
+  analyzeDatabase,
+  createRoles,
+  createStagingDatabase,
+  inspectTarget,
+  missingPrerequisites,
+  type RestoreChoices,
+  restoreArchive,
+  type Staging,
+  sweepStaging,
+  type TargetState,
+} from '../postgres/restore.ts';
+import { findTools } from '../postgres/tools.ts';
+import { openRepository } from './repository.ts';
+import { type Run, type RunDeps, startRun } from './run.ts';
+
+export interface RestoreDeps extends RunDeps {
+  readonly processes: ProcessRunner;
+  readonly opener: Opener;
+  readonly codec: (name: CodecName) => Codec;
+  readonly publicKeys: readonly PublicKey[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface RestoreInput {
+  readonly database: DatabaseName;
+  readonly moment: Moment;
+  /** The server to restore to; its database is the default name. */
+  readonly target: ConnectionSettings;
+  /** Name of the restored database. Default: the target's, or where that exists, the same with `_restored_<snapshot instant>`. */
+  readonly as?: string;
+  /** True when the name in `target` was asked for expressly (`--to`): then it must be free. */
+  readonly exactName?: boolean;
+  /** Connections that build indexes and constraints. */
+  readonly jobs: number;
+  readonly noOwner: boolean;
+  readonly createRoles: boolean;
+  /** Whether the restored database is compared with the backup's fingerprint before it gets its name. */
+  readonly compare: boolean;
+  readonly tables: readonly string[];
+  readonly schemas: readonly string[];
+  readonly bindir?: string;
+}
+
+/** What a restore is going to do, found out without changing anything. */
+export interface RestorePlan {
+  readonly manifest: Manifest;
+  readonly database: string;
+  readonly target: string;
+  readonly rolesToCreate: readonly string[];
+  readonly dumpBytes: number;
+}
+
+export interface RestoreResult extends RestorePlan {
+  readonly run: RunRecord;
+  readonly warnings: readonly string[];
+  /** Whether rows, contents and objects were found equal to the backup's fingerprint. */
+  readonly compared: boolean;
+}
+
+interface Located {
+  readonly plan: RestorePlan;
+  readonly state: TargetState;
+  readonly choices: RestoreChoices;
+}
+
+/** Finds the backup, authenticates it, and looks at the target. Changes nothing. Throws what `restore` throws before it starts. */
+export async function planRestore(deps: RestoreDeps, input: RestoreInput, signal: AbortSignal): Promise<RestorePlan> {
+  return (await locate(deps, input, signal)).plan;
+}
+
+async function locate(deps: RestoreDeps, input: RestoreInput, signal: AbortSignal): Promise<Located> {
+  const { store, publicKeys } = deps;
+  const repository = await openRepository(deps, signal);
+  const accept = (candidate: Manifest) => authenticate(candidate, repository.id, publicKeys);
+  const manifest = await findBackup(store, input.database, input.moment, accept, signal);
+  const folder = backupPrefix(manifest.database, manifest.id);
+  for (const artifact of manifest.artifacts) await checkObjects(store, folder, artifact, signal);
+  const dump = artifactOf(manifest, 'dump');
+  if (dump === undefined) throw new JetbackupError('damaged', `backup ${manifest.id} holds no dump`, { hint: 'Run: jetbackup list' });
+
+  const state = await inspectTarget(input.target, signal);
+  const database = await finalName(input, manifest, state, signal);
+  const choices: RestoreChoices = { noOwner: input.noOwner };
+  const rolesToCreate = input.createRoles ? manifest.source.roles.filter((role) => !state.roles.has(role)) : [];
+  const withRoles = { ...state, roles: new Set([...state.roles, ...rolesToCreate]) };
+  const problems = missingPrerequisites(manifest.source, manifest.server, withRoles, choices);
+  const [first] = problems;
+  if (first !== undefined) {
+    throw new JetbackupError(first.code, problems.map((problem) => problem.message).join('; '), {
+      hint: [...new Set(problems.map((problem) => problem.hint))].join(' '),
+    });
+  }
+  const target = describeConnection(withDatabase(input.target, database));
+  return { plan: { manifest, database, target, rolesToCreate, dumpBytes: dump.plain.bytes }, state, choices };
+}
+
+/** Signature and repository: what a storage thief or a mixed-up bucket could have put there is refused. Throws `not-authentic`. */
+export function authenticate(manifest: Manifest, repositoryId: string, publicKeys: readonly PublicKey[]): void {
+  verify(manifest, publicKeys);
+  if (manifest.repository !== repositoryId) {
+    throw new JetbackupError('not-authentic', `backup ${manifest.id} was made for another repository (${manifest.repository})`, {
+      hint: 'Somebody copied it here. Open the repository that it was made for, or restore another backup: jetbackup list',
+    });
+  }
+}
+
+/** Identifiers hold 63 bytes (NAMEDATALEN - 1). */
+const MAX_NAME_BYTES = 63;
+
+async function finalName(input: RestoreInput, manifest: Manifest, state: TargetState, signal: AbortSignal): Promise<string> {
+  const wanted = input.as ?? input.target.database;
+  const taken = wanted === input.target.database ? state.databaseExists : (await inspectTarget(withDatabase(input.target, wanted), signal)).databaseExists;
+  if (!taken) return wanted;
+  if (input.as !== undefined || input.exactName === true) {
+    throw new JetbackupError('target-exists', `there is a database "${wanted}" already on ${describeConnection(input.target)}`, {
+      hint: 'jetbackup never restores over an existing database. Choose another name with --as, or rename or drop that one first.',
+    });
+  }
+  const stamp = manifest.snapshotInstant.replaceAll(/[-:]/g, '').slice(0, 15).toLowerCase();
+  const suffix = `_restored_${stamp}`;
+  let stem = wanted;
+  while (Buffer.byteLength(stem + suffix) > MAX_NAME_BYTES) stem = stem.slice(0, -1);
+  return await finalName({ ...input, as: `${stem}${suffix}` }, manifest, state, signal);
+}
+
+/**
+ * Restores into a fresh database that gets its name only after everything was loaded and found equal to the backup's
+ * fingerprint; until then, and if anything fails, nothing on the server has changed but a staging database, which is
+ * dropped. Throws `no-backup`, `damaged`, `not-authentic`, `key-wrong`, the restore, target and storage codes,
+ * `check-failed`, `interrupted`, `terminated`.
+ */
+export async function restore(deps: RestoreDeps, input: RestoreInput, signal: AbortSignal): Promise<RestoreResult> {
+  const run = startRun(deps, 'restore', input.database, newId(deps.clock.now()));
+  let backup: string | null = null;
+  try {
+    const located = await run.phase('locate', 'looking for the backup', () => locate(deps, input, signal));
+    backup = located.plan.manifest.id;
+    const done = await restoreInto(deps, input, run, located, signal);
+    const rtoSeconds = run.elapsedMs() / 1000;
+    const rpoSeconds = run.startedAt.since(located.plan.manifest.snapshotInstant).total('seconds');
+    return { ...located.plan, ...done, run: await run.succeeded({ backup, rtoSeconds, rpoSeconds }) };
+  } catch (error) {
+    throw await run.failed(error, { backup });
+  }
+}
+
+async function restoreInto(
+  deps: RestoreDeps,
+  input: RestoreInput,
+  run: Run,
+  { plan, state, choices }: Located,
+  signal: AbortSignal,
+): Promise<{ warnings: string[]; compared: boolean }> {
+  const { manifest } = plan;
+  const folder = backupPrefix(manifest.database, manifest.id);
+  const dump = artifactOf(manifest, 'dump');
+  if (dump === undefined) throw new TypeError('locate() has seen the dump');
+
+  const directory = input.bindir === undefined ? {} : { directory: input.bindir };
+  const request = { serverVersionNum: state.server.versionNum, purpose: 'restore' as const, dumpedBy: manifest.tools.pgDump, ...directory };
+  const tools = await findTools(deps, request, signal);
+  const expected = input.compare ? await readFingerprint(deps, manifest, signal) : undefined;
+  await sweep(deps, input.target, signal);
+  if (plan.rolesToCreate.length > 0) await createRoles(input.target, plan.rolesToCreate, signal);
+
+  await using staging = await run.phase('provision', `creating the staging database for ${plan.database}`, () =>
+    createStagingDatabase(input.target, { source: manifest.source, finalName: plan.database, runId: run.id, ...choices }, signal),
+  );
+  await load(deps, input, run, { staging, folder, dump, tools, choices }, signal);
+  await run.phase('analyze', 'collecting statistics', () => analyzeDatabase(staging.settings, signal));
+
+  const partial = input.tables.length > 0 || input.schemas.length > 0;
+  let compared = false;
+  if (expected !== undefined && !partial) {
+    await run.phase('checks', 'comparing with the backup’s fingerprint', () => compare(staging, expected, input, signal));
+    compared = true;
+  }
+  await run.phase('promote', `naming it ${plan.database}`, async () => {
+    signal.throwIfAborted();
+    await staging.promote(plan.database);
+  });
+  return { warnings: [...staging.warnings], compared };
+}
+
+interface Loading {
+  readonly staging: Staging;
+  readonly folder: string;
+  readonly dump: Manifest['artifacts'][number];
+  readonly tools: Awaited<ReturnType<typeof findTools>>;
+  readonly choices: RestoreChoices;
+}
+
+async function load(deps: RestoreDeps, input: RestoreInput, run: Run, loading: Loading, signal: AbortSignal): Promise<void> {
+  const { staging, folder, dump, tools, choices } = loading;
+  const texts = { 'pre-data': 'creating tables', data: 'loading rows', 'post-data': 'building indexes and constraints' } as const;
+  deps.log({ type: 'phase', phase: 'data', text: texts.data, totalBytes: dump.plain.bytes });
+  const archive = readArtifact(
+    deps,
+    {
+      folder,
+      artifact: dump,
+      onBytes: (bytes) => deps.log({ type: 'bytes', phase: 'data', bytes, totalBytes: dump.plain.bytes }),
+    },
+    signal,
+  );
+  const selection = {
+    ...(input.tables.length > 0 ? { tables: input.tables } : {}),
+    ...(input.schemas.length > 0 ? { schemas: input.schemas } : {}),
+  };
+  await restoreArchive(
+    deps,
+    {
+      settings: staging.settings,
+      tools,
+      archive,
+      jobs: input.jobs,
+      baseEnv: deps.env,
+      ...choices,
+      ...selection,
+      onPhase(phase, ms) {
+        const bytes = phase === 'data' ? { bytes: dump.plain.bytes } : {};
+        run.add({ phase, ms, ...bytes });
+        deps.log({ type: 'done', phase, ms, ...bytes });
+        if (phase === 'data') deps.log({ type: 'phase', phase: 'post-data', text: texts['post-data'] });
+      },
+    },
+    signal,
+  );
+}
+
+async function sweep(deps: RestoreDeps, target: ConnectionSettings, signal: AbortSignal): Promise<void> {
+  try {
+    const names = await sweepStaging(target, signal);
+    if (names.length > 0) deps.log({ type: 'note', text: `dropped what interrupted restores left: ${names.join(', ')}` });
+  } catch (error) {
+    signal.throwIfAborted();
+    deps.log({ type: 'warning', text: `staging databases of interrupted restores could not be dropped: ${messageOf(error)}` });
+  }
+}
+
+/** A fingerprint of 10,000 tables has a few MiB. */
+const FINGERPRINT_MAX_BYTES = 512 * MiB;
+
+async function readFingerprint(deps: RestoreDeps, manifest: Manifest, signal: AbortSignal): Promise<Fingerprint | undefined> {
+  const artifact = artifactOf(manifest, 'fingerprint');
+  if (artifact === undefined) {
+    deps.log({ type: 'warning', text: 'the backup has no fingerprint: the restored database is not compared with anything' });
+    return undefined;
+  }
+  const folder = backupPrefix(manifest.database, manifest.id);
+  const bytes = await collect(readArtifact(deps, { folder, artifact }, signal), FINGERPRINT_MAX_BYTES);
+  return FingerprintSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+}
+
+const SHOWN_DIFFERENCES = 20;
+
+async function compare(staging: Staging, expected: Fingerprint, input: RestoreInput, signal: AbortSignal): Promise<void> {
+  const actual = await takeFingerprint(staging.settings, { mode: expected.mode }, signal);
+  const differences: Difference[] = compareFingerprints(expected, actual, { noOwner: input.noOwner });
+  if (differences.length === 0) return;
+  const shown = differences.slice(0, SHOWN_DIFFERENCES).map((difference) => `\n  ${difference.message}`);
+  const more = differences.length > SHOWN_DIFFERENCES ? `\n  and ${differences.length - SHOWN_DIFFERENCES} more` : '';
+  throw new JetbackupError('check-failed', `the restored database differs from the backup’s fingerprint in ${differences.length} place(s):${shown.join('')}${more}`, {
+    hint: 'It was dropped again. Try an older backup (jetbackup list); to have this one all the same, add --no-compare.',
+  });
+}

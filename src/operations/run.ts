@@ -1,0 +1,109 @@
+import { runRecordKey } from '../catalog/layout.ts';
+import { bytesOf } from '../core/bytes.ts';
+import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
+import type { Id } from '../core/ids.ts';
+import type { Progress } from '../core/progress.ts';
+import type { Phase, RunRecord } from '../core/run-record.ts';
+import type { Clock, Instant } from '../platform/clock.ts';
+import type { ObjectStore } from '../storage/store.ts';
+
+/** How long what must still be done after an abort (removing, recording) may take, ms. */
+export const CLEANUP_MS = 30_000;
+
+export interface RunDeps {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly log: Progress;
+  /** Name of this host, for the record. */
+  readonly host: string;
+  /** Version of jetbackup. */
+  readonly version: string;
+}
+
+/** Times the steps of one run, tells their progress, and leaves the run record. */
+export interface Run {
+  readonly id: Id;
+  readonly startedAt: Instant;
+  /** Ms since the start. */
+  elapsedMs(): number;
+  phase<T>(name: string, text: string, work: (onBytes: (bytes: number) => void) => Promise<T>, totalBytes?: number): Promise<T>;
+  /** For steps that something else timed. */
+  add(phase: Phase): void;
+  succeeded(outcome: RunOutcome): Promise<RunRecord>;
+  /** Records the failure; returns the error to throw. Never throws itself. */
+  failed(error: unknown, outcome: RunOutcome): Promise<unknown>;
+}
+
+export interface RunOutcome {
+  readonly backup: Id | null;
+  readonly rtoSeconds?: number;
+  readonly rpoSeconds?: number;
+}
+
+export function startRun(deps: RunDeps, operation: RunRecord['operation'], database: string, id: Id): Run {
+  const { clock, log, store } = deps;
+  const startedAt = clock.now();
+  const start = clock.monotonicMs();
+  const phases: Phase[] = [];
+
+  const record = (result: RunRecord['result'], error: RunRecord['error'], outcome: RunOutcome): RunRecord => ({
+    format: 1,
+    id,
+    operation,
+    database,
+    backup: outcome.backup,
+    jetbackup: deps.version,
+    host: deps.host,
+    startedAt: startedAt.toString({ smallestUnit: 'millisecond' }),
+    finishedAt: clock.now().toString({ smallestUnit: 'millisecond' }),
+    result,
+    error,
+    phases,
+    rtoSeconds: outcome.rtoSeconds ?? null,
+    rpoSeconds: outcome.rpoSeconds ?? null,
+  });
+
+  // A record that cannot be written changes nothing about what was done: it is told, and the run's own result stands.
+  const write = async (run: RunRecord): Promise<void> => {
+    try {
+      const signal = AbortSignal.timeout(CLEANUP_MS);
+      await store.put(runRecordKey(id), bytesOf(`${JSON.stringify(run, null, 1)}\n`), { signal });
+    } catch (error) {
+      log({ type: 'warning', text: `the run record ${runRecordKey(id)} could not be written: ${messageOf(error)}` });
+    }
+  };
+
+  return {
+    id,
+    startedAt,
+    elapsedMs: () => clock.monotonicMs() - start,
+    add: (phase) => void phases.push(phase),
+    async phase(name, text, work, totalBytes) {
+      const from = clock.monotonicMs();
+      const total = totalBytes === undefined ? {} : { totalBytes };
+      let bytes: number | undefined;
+      log({ type: 'phase', phase: name, text, ...total });
+      const result = await work((count) => {
+        bytes = count;
+        log({ type: 'bytes', phase: name, bytes: count, ...total });
+      });
+      const ms = clock.monotonicMs() - from;
+      const moved = bytes === undefined ? {} : { bytes };
+      phases.push({ phase: name, ms, ...moved });
+      log({ type: 'done', phase: name, ms, ...moved });
+      return result;
+    },
+    async succeeded(outcome) {
+      const run = record('succeeded', null, outcome);
+      await write(run);
+      return run;
+    },
+    async failed(error, outcome) {
+      const known = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
+      const stopped = known.code === 'interrupted' || known.code === 'terminated';
+      const detail = { code: known.code, message: known.message, hint: known.hint ?? null };
+      await write(record(stopped ? 'interrupted' : 'failed', detail, outcome));
+      return error;
+    },
+  };
+}
