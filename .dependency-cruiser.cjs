@@ -1,1 +1,96 @@
-module.exports = { forbidden: [{ name: 't', severity: 'error', from: { path: '^src/cli' }, to: { path: '^src/core' } }], options: {} };
+// Dependencies point one way (DESIGN.md). What a folder of src may import, besides itself and libraries, stands here
+// and nowhere else; whatever is not listed is an error, by `import type` too.
+const ports = ['storage/store', 'crypto/sealer', 'crypto/signature', 'compression/codec'].map((port) => `src/${port}[.]ts$`);
+const folders = (...names) => names.map((name) => `src/${name}/`);
+const adapters = folders('catalog', 'verify', 'report', 'alerts', 'postgres', 'crypto', 'compression', 'storage', 'files');
+const base = folders('platform', 'core');
+
+/** Folder or file below src, and the paths that it may import. */
+const mayImport = {
+  'main[.]ts$': ['src/compose[.]ts$', 'src/version[.]ts$', ...folders('cli', 'daemon', 'config', 'operations'), ...base],
+  'compose[.]ts$': ['src/version[.]ts$', ...folders('config', 'operations'), ...adapters, 'retention/', ...base],
+  'version[.]ts$': ['package[.]json$'],
+  'cli/': ['src/version[.]ts$', ...folders('config', 'operations'), ...base],
+  'daemon/': [...folders('operations'), ...base],
+  'config/': ['retention/', ...folders('core')],
+  'operations/': [...adapters, 'retention/', ...base],
+  'catalog/': [...ports, ...base],
+  'verify/': [...base],
+  'report/': [...base],
+  'alerts/': [...base],
+  'postgres/': [...base],
+  'crypto/': [...base],
+  'compression/': [...base],
+  'storage/': [...base],
+  'files/': [...base],
+  'platform/': folders('core'),
+  'core/': [],
+};
+
+/** A library, a Node.js module or something unresolvable, which other rules are about. */
+const ours = '^(src|retention|scripts|test|docker)/|^package[.]json$';
+
+module.exports = {
+  forbidden: [
+    ...Object.entries(mayImport).map(([from, to]) => ({
+      name: `src/${from.replace('[.]ts$', '.ts')} imports only what it may`,
+      severity: 'error',
+      from: { path: `^src/${from}` },
+      to: { path: ours, pathNot: [`^src/${from}`, ...to.map((path) => `^${path}`)] },
+    })),
+    {
+      name: 'every folder of src has its line in mayImport',
+      severity: 'error',
+      from: { path: '^src/', pathNot: Object.keys(mayImport).map((from) => `^src/${from}`) },
+      to: {},
+    },
+    {
+      name: 'retention decides alone: zod and itself',
+      severity: 'error',
+      from: { path: '^retention/' },
+      to: { pathNot: ['^retention/', '/zod/', '^zod$'] },
+    },
+    {
+      name: 'core does no input or output',
+      severity: 'error',
+      from: { path: '^src/core/' },
+      to: {
+        dependencyTypes: ['core'],
+        path: '^(node:)?(fs|child_process|net|tls|http|https|http2|dgram|dns|cluster|worker_threads|readline)(/|$)',
+      },
+    },
+    {
+      name: 'only platform starts processes',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/platform/' },
+      to: { path: '^(node:)?child_process$' },
+    },
+    {
+      name: 'what is shipped needs no development dependency',
+      severity: 'error',
+      from: { path: '^(src|retention)/' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['npm', 'type-only'] },
+    },
+    {
+      name: 'every library is listed in package.json',
+      severity: 'error',
+      from: {},
+      to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown'] },
+    },
+    { name: 'scripts do not import tests', severity: 'error', from: { path: '^scripts/' }, to: { path: '^test/' } },
+    { name: 'no cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'every import leads somewhere', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    // The only parser it has for TypeScript without the compiler's JavaScript API, which TypeScript 7 does not ship.
+    parser: 'swc',
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^dist/' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
+      extensions: ['.ts', '.js', '.cjs', '.mjs', '.json'],
+    },
+  },
+};

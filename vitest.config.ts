@@ -1,16 +1,33 @@
 import { defineConfig } from 'vitest/config';
 
 // Unit tests take milliseconds and reach nothing outside their process. The other three start containers and
-// programs; two at a time is what a small machine carries without timeouts that come from the load alone.
-const real = { testTimeout: 120_000, hookTimeout: 180_000, teardownTimeout: 30_000, maxWorkers: 2, environment: 'node' } as const;
+// programs: two files at a time is what a small machine carries without timeouts that come from the load alone.
+const real = {
+  environment: 'node',
+  testTimeout: 120_000,
+  hookTimeout: 180_000,
+  teardownTimeout: 30_000,
+  maxWorkers: 2,
+  sequence: { groupOrder: 1 },
+} as const;
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000, environment: 'node' } },
+      {
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], environment: 'node', testTimeout: 10_000, sequence: { groupOrder: 0 } },
+      },
       { test: { ...real, name: 'contract', include: ['test/contract/**/*.test.ts'] } },
       { test: { ...real, name: 'integration', include: ['test/integration/**/*.test.ts'] } },
-      { test: { ...real, name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 300_000 } },
+      {
+        test: {
+          ...real,
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 300_000,
+          globalSetup: ['test/support/global-setup-build.ts'],
+        },
+      },
     ],
   },
 });

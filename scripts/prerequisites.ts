@@ -1,0 +1,52 @@
+import { access, constants } from 'node:fs/promises';
+import path from 'node:path';
+import { $ } from 'zx';
+
+/** What a test may need of the machine besides Node.js, and the line that brings it. */
+export interface Prerequisite {
+  readonly name: string;
+  /** Whole sentence, for the list of what was skipped. */
+  readonly neededFor: string;
+  readonly remedy: string;
+  present(): Promise<boolean>;
+}
+
+const program = (name: string, neededFor: string, debianPackage = name): Prerequisite => ({
+  name,
+  neededFor,
+  remedy: `${process.getuid?.() === 0 ? '' : 'sudo '}apt-get install -y ${debianPackage}`,
+  present: () => inPath(name),
+});
+
+export const docker: Prerequisite = {
+  name: 'a container engine',
+  neededFor: 'throwaway PostgreSQL and S3 servers',
+  remedy: 'install Docker (https://docs.docker.com/engine/install/), start it, and let this user run: docker info',
+  present: async () => (await inPath('docker')) && (await $({ nothrow: true, quiet: true })`docker info`).exitCode === 0,
+};
+
+export const programs: readonly Prerequisite[] = [
+  program('age', 'reading and writing the same files as the age program'),
+  program('zstd', 'reading and writing the same files as the zstd program'),
+  program('openssl', 'checking signatures without jetbackup'),
+  program('faketime', 'runs at other times'),
+];
+
+export async function inPath(name: string): Promise<boolean> {
+  const folders = (process.env['PATH'] ?? '').split(path.delimiter).filter((folder) => folder !== '');
+  const found = await Promise.all(
+    folders.map((folder) =>
+      access(path.join(folder, name), constants.X_OK).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return found.includes(true);
+}
+
+/** Those of the list that this machine lacks, in the list's order. */
+export async function missing(list: readonly Prerequisite[]): Promise<readonly Prerequisite[]> {
+  const present = await Promise.all(list.map((prerequisite) => prerequisite.present()));
+  return list.filter((_, index) => present[index] === false);
+}
