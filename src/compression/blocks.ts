@@ -28,20 +28,16 @@ export async function* compressBlocks(
     result.catch(() => {});
     queue.push(result);
   };
-  const next = async () => {
-    const result = await queue[0];
-    queue.shift();
-    return result ?? new Uint8Array(0);
-  };
   let blocks = 0;
   try {
     for await (const block of rechunk(plain, BLOCK_BYTES)) {
       add(block);
       blocks += 1;
-      if (queue.length >= inFlight) yield await next();
+      const first = queue.length < inFlight ? undefined : queue.shift();
+      if (first !== undefined) yield await first;
     }
     if (blocks === 0) add(new Uint8Array(0));
-    while (queue.length > 0) yield await next();
+    for (let first = queue.shift(); first !== undefined; first = queue.shift()) yield await first;
   } finally {
     await Promise.allSettled(queue);
   }

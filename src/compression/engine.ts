@@ -1,4 +1,4 @@
-import type { Transform, TransformOptions } from 'node:stream';
+import type { Transform } from 'node:stream';
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
 
@@ -12,10 +12,7 @@ export type Engine = Transform & {
 export const OUTPUT_BYTES = 256 * 1024;
 
 /** Options of every engine. Plaintext up to `readableHighWaterMark` is made while the consumer is busy, and a bomb stops there. */
-export const engineOptions: { readonly chunkSize: number } & TransformOptions = {
-  chunkSize: OUTPUT_BYTES,
-  readableHighWaterMark: 1024 * 1024,
-};
+export const engineOptions = { chunkSize: OUTPUT_BYTES, readableHighWaterMark: 1024 * 1024 } as const;
 
 /**
  * Decompresses a file of any number of members (or frames). node:zlib alone gets several of these wrong without a word: its
