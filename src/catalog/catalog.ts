@@ -38,7 +38,10 @@ export async function readManifest(store: ObjectStore, listed: Listed, signal?: 
     bytes = await collect(await store.get(key, signal === undefined ? {} : { signal }), MANIFEST_MAX_BYTES);
   } catch (cause) {
     if (isJetbackupError(cause, 'storage-not-found')) {
-      throw new JetbackupError('no-backup', `there is no backup ${listed.id} of "${listed.database}"`, { cause, hint: 'Run: jetbackup list' });
+      throw new JetbackupError('no-backup', `there is no backup ${listed.id} of "${listed.database}"`, {
+        cause,
+        hint: 'Run: jetbackup list',
+      });
     }
     if (cause instanceof RangeError) throw new JetbackupError('damaged', `${key} is too large for a manifest`, { cause });
     throw cause;

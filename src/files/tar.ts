@@ -90,6 +90,9 @@ async function addFile(pack: Pack, path: string, header: EntryHeader, signal: Ab
       sink.once('finish', resolvePromise);
     });
     ended.catch(() => {});
+    // One listener for the whole file; a sink that is torn down must not be waited for.
+    let wake = () => {};
+    sink.on('drain', () => wake()).on('close', () => wake());
     const buffer = Buffer.allocUnsafe(256 * 1024);
     for (;;) {
       signal.throwIfAborted();
@@ -98,7 +101,11 @@ async function addFile(pack: Pack, path: string, header: EntryHeader, signal: Ab
       bytes += bytesRead;
       if (bytes > before.size) break;
       const flowing = sink.write(Buffer.from(buffer.subarray(0, bytesRead)));
-      if (!flowing) await new Promise<void>((go) => void sink.once('drain', () => go()).once('close', () => go()));
+      if (!flowing) {
+        await new Promise<void>((go) => {
+          wake = go;
+        });
+      }
     }
     const after = await file.stat();
     if (bytes !== before.size || after.mtimeMs !== before.mtimeMs || after.size !== before.size) {

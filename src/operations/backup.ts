@@ -106,7 +106,12 @@ interface Attempt {
   readonly folder: string;
 }
 
-async function attemptBackup(deps: BackupDeps, input: BackupInput, run: Run, signal: AbortSignal): Promise<{ manifest: Manifest; partial: boolean }> {
+async function attemptBackup(
+  deps: BackupDeps,
+  input: BackupInput,
+  run: Run,
+  signal: AbortSignal,
+): Promise<{ manifest: Manifest; partial: boolean }> {
   const { store, clock } = deps;
   const listed = { database: input.database, id: run.id };
   const attempt: Attempt = { deps, input, run, signal, folder: backupPrefix(input.database, run.id) };
@@ -227,8 +232,7 @@ async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot): Prom
       (onBytes) =>
         write({
           kind: 'dump',
-          open: (stopped) =>
-            dumpDatabase(deps, { ...common, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs }, stopped),
+          open: (stopped) => dumpDatabase(deps, { ...common, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs }, stopped),
           sizeHint,
           onBytes,
         }),

@@ -126,7 +126,10 @@ const MAX_NAME_BYTES = 63;
 
 async function finalName(input: RestoreInput, manifest: Manifest, state: TargetState, signal: AbortSignal): Promise<string> {
   const wanted = input.as ?? input.target.database;
-  const taken = wanted === input.target.database ? state.databaseExists : (await inspectTarget(withDatabase(input.target, wanted), signal)).databaseExists;
+  const taken =
+    wanted === input.target.database
+      ? state.databaseExists
+      : (await inspectTarget(withDatabase(input.target, wanted), signal)).databaseExists;
   if (!taken) return wanted;
   if (input.as !== undefined || input.exactName === true) {
     throw new JetbackupError('target-exists', `there is a database "${wanted}" already on ${describeConnection(input.target)}`, {
@@ -277,7 +280,11 @@ async function compare(staging: Staging, expected: Fingerprint, input: RestoreIn
   if (differences.length === 0) return;
   const shown = differences.slice(0, SHOWN_DIFFERENCES).map((difference) => `\n  ${difference.message}`);
   const more = differences.length > SHOWN_DIFFERENCES ? `\n  and ${differences.length - SHOWN_DIFFERENCES} more` : '';
-  throw new JetbackupError('check-failed', `the restored database differs from the backup’s fingerprint in ${differences.length} place(s):${shown.join('')}${more}`, {
-    hint: 'It was dropped again. Try an older backup (jetbackup list); to have this one all the same, add --no-compare.',
-  });
+  throw new JetbackupError(
+    'check-failed',
+    `the restored database differs from the backup’s fingerprint in ${differences.length} place(s):${shown.join('')}${more}`,
+    {
+      hint: 'It was dropped again. Try an older backup (jetbackup list); to have this one all the same, add --no-compare.',
+    },
+  );
 }
