@@ -64,10 +64,12 @@ async function* pieces(stream: ByteStream, size: number): AsyncGenerator<{ piece
   yield { piece: held.subarray(0, filled), last: true };
 }
 
-export async function* sealPayload(plain: ByteStream, key: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
+/** `head`, then the sealed payload. Nothing is given out before the plaintext was asked for, so that leaving early always releases it. */
+export async function* sealPayload(head: Uint8Array, plain: ByteStream, key: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
   const nonces = chunkNonces();
-  let out = Buffer.allocUnsafeSlow(CHUNKS_PER_BUFFER * SEALED_CHUNK_BYTES);
-  let used = 0;
+  let out = Buffer.allocUnsafeSlow(head.byteLength + CHUNKS_PER_BUFFER * SEALED_CHUNK_BYTES);
+  out.set(head);
+  let used = head.byteLength;
   for await (const { piece, last } of pieces(plain, CHUNK_BYTES)) {
     const cipher = createCipheriv(algorithm, key, nonces.next(last), { authTagLength: TAG_BYTES });
     // ChaCha20 is a stream cipher: update() gives all its bytes, final() only closes the tag.
@@ -87,28 +89,39 @@ export async function* openPayload(sealed: ByteStream, key: Buffer): AsyncGenera
   const nonces = chunkNonces();
   for await (const { piece, last } of pieces(sealed, SEALED_CHUNK_BYTES)) {
     const index = nonces.index;
-    if (piece.byteLength < TAG_BYTES) throw endsEarly(index);
-    const plainBytes = piece.byteLength - TAG_BYTES;
+    const where = `chunk ${index} (byte ${index * CHUNK_BYTES} of the content)`;
     // Only an empty file has an empty chunk; any other one is a forgery that moves the end.
-    if (plainBytes === 0 && index > 0) throw endsEarly(index);
-    const decipher = createDecipheriv(algorithm, key, nonces.next(last), { authTagLength: TAG_BYTES });
-    decipher.setAuthTag(piece.subarray(plainBytes));
-    const plain = decipher.update(piece.subarray(0, plainBytes));
-    try {
-      decipher.final();
-    } catch (cause) {
-      throw notAsSealed(index, last, cause);
+    const tooShort = piece.byteLength < TAG_BYTES || (piece.byteLength === TAG_BYTES && index > 0);
+    if (tooShort) throw damage(`it ends early, in ${where}`);
+    const nonce = nonces.next(last);
+    const plain = openChunk(piece, key, nonce);
+    if (plain !== undefined) {
+      if (plain.byteLength > 0) yield plain;
+      continue;
     }
-    if (plain.byteLength > 0) yield plain;
+    // The chunk may itself be whole and only the end in the wrong place: then it is authentic, and the error says what happened.
+    nonce[11] = last ? 0 : 1;
+    const whole = piece.byteLength === SEALED_CHUNK_BYTES ? openChunk(piece, key, nonce) : undefined;
+    if (whole === undefined) throw damage(`${where} was changed${last ? ', or cut off' : ''}`);
+    yield whole;
+    throw damage(last ? `it ends early, after ${where}` : `something was added after its end, ${where}`);
   }
 }
 
-function endsEarly(index: number): JetbackupError {
-  return new JetbackupError('damaged', `the encrypted data ends early, in chunk ${index} (byte ${index * CHUNK_BYTES} of the content)`);
+/** The chunk's plaintext, or undefined when its tag does not hold. */
+function openChunk(piece: Uint8Array, key: Buffer, nonce: Buffer): Buffer | undefined {
+  const end = piece.byteLength - TAG_BYTES;
+  const decipher = createDecipheriv(algorithm, key, nonce, { authTagLength: TAG_BYTES });
+  decipher.setAuthTag(piece.subarray(end));
+  const plain = decipher.update(piece.subarray(0, end));
+  try {
+    decipher.final();
+  } catch {
+    return undefined;
+  }
+  return plain;
 }
 
-function notAsSealed(index: number, last: boolean, cause: unknown): JetbackupError {
-  const where = `chunk ${index} (byte ${index * CHUNK_BYTES} of the content)`;
-  const what = last ? `${where}, the last one there is, was changed, or what followed it is missing` : `${where} was changed`;
-  return new JetbackupError('damaged', `the encrypted data is damaged: ${what}`, { cause });
+function damage(what: string): JetbackupError {
+  return new JetbackupError('damaged', `the encrypted data is damaged: ${what}`);
 }

@@ -23,9 +23,8 @@ export function createSealer(recipients: readonly string[]): Sealer {
       const nonce = randomBytes(NONCE_BYTES);
       const key = payloadKey(fileKey, nonce);
       fileKey.fill(0);
-      yield Buffer.concat([header, nonce]);
       try {
-        yield* sealPayload(plain, key);
+        yield* sealPayload(Buffer.concat([header, nonce]), plain, key);
       } finally {
         key.fill(0);
       }
