@@ -1,4 +1,5 @@
 import { checkObjects, readArtifact } from '../catalog/artifact-reader.ts';
+import { authenticate } from '../catalog/authenticate.ts';
 import { findBackup } from '../catalog/catalog.ts';
 import { backupPrefix } from '../catalog/layout.ts';
 import type { Moment } from '../catalog/moment.ts';
@@ -12,7 +13,6 @@ import type { Opener } from '../crypto/sealer.ts';
 import type { PublicKey } from '../crypto/signature.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { openRepository } from './repository.ts';
-import { authenticate } from './restore.ts';
 
 export interface ExportDeps {
   readonly store: ObjectStore;

@@ -1,3 +1,4 @@
+import { authenticate } from '../catalog/authenticate.ts';
 import { type Listed, listCommitted, readManifest } from '../catalog/catalog.ts';
 import { isJetbackupError, type JetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
@@ -5,7 +6,6 @@ import type { Manifest } from '../core/manifest.ts';
 import type { PublicKey } from '../crypto/signature.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { openRepository } from './repository.ts';
-import { authenticate } from './restore.ts';
 
 export interface ListDeps {
   readonly store: ObjectStore;

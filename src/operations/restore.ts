@@ -1,4 +1,5 @@
 import { checkObjects, readArtifact } from '../catalog/artifact-reader.ts';
+import { authenticate } from '../catalog/authenticate.ts';
 import { findBackup } from '../catalog/catalog.ts';
 import { backupPrefix } from '../catalog/layout.ts';
 import type { Moment } from '../catalog/moment.ts';
@@ -10,7 +11,7 @@ import { type DatabaseName, newId } from '../core/ids.ts';
 import { artifactOf, type CodecName, type Manifest } from '../core/manifest.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import type { Opener } from '../crypto/sealer.ts';
-import { type PublicKey, verify } from '../crypto/signature.ts';
+import type { PublicKey } from '../crypto/signature.ts';
 import type { ProcessRunner } from '../platform/processes.ts';
 import { type ConnectionSettings, describeConnection, withDatabase } from '../postgres/connection.ts';
 import { compareFingerprints, takeFingerprint } from '../postgres/fingerprint.ts';
@@ -109,16 +110,6 @@ async function locate(deps: RestoreDeps, input: RestoreInput, signal: AbortSigna
   }
   const target = describeConnection(withDatabase(input.target, database));
   return { plan: { manifest, database, target, rolesToCreate, dumpBytes: dump.plain.bytes }, state, choices };
-}
-
-/** Signature and repository: what a storage thief or a mixed-up bucket could have put there is refused. Throws `not-authentic`. */
-export function authenticate(manifest: Manifest, repositoryId: string, publicKeys: readonly PublicKey[]): void {
-  verify(manifest, publicKeys);
-  if (manifest.repository !== repositoryId) {
-    throw new JetbackupError('not-authentic', `backup ${manifest.id} was made for another repository (${manifest.repository})`, {
-      hint: 'Somebody copied it here. Open the repository that it was made for, or restore another backup: jetbackup list',
-    });
-  }
 }
 
 /** Identifiers hold 63 bytes (NAMEDATALEN - 1). */
