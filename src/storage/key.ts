@@ -7,9 +7,12 @@ export const UNFINISHED_STEP = '.jetbackup-unfinished';
 /** Where `probe` makes and removes its own objects. */
 export const PROBE_PREFIX = '.jetbackup-probe/';
 
-/** S3 allows 1,024 bytes for prefix and key together, and file systems 255 for one step. */
-const MAX_KEY = 768;
-const MAX_STEP = 240;
+/**
+ * S3 allows 1,024 bytes for prefix and key together, and a file system 255 for one name. The directory
+ * adapter writes a whole key, its slashes as two bytes each, into the name of one temporary file.
+ */
+const MAX_KEY = 200;
+const MAX_STEPS = 16;
 
 const printableAscii = /^[\x20-\x7e]*$/;
 
@@ -18,11 +21,16 @@ function problemOf(key: string): string | undefined {
   if (key.length > MAX_KEY) return `it is longer than ${MAX_KEY} characters`;
   if (!printableAscii.test(key)) return 'it has characters other than printable ASCII';
   const steps = key.split('/');
+  if (steps.length > MAX_STEPS) return `it has more than ${MAX_STEPS} steps`;
   if (steps.includes('')) return 'it starts or ends with "/" or has "//" in it';
   if (steps.includes('.') || steps.includes('..')) return 'it has a "." or ".." step';
-  if (steps.some((step) => step.length > MAX_STEP)) return `one of its steps is longer than ${MAX_STEP} characters`;
   if (steps[0] === UNFINISHED_STEP) return `"${UNFINISHED_STEP}" is reserved for unfinished files`;
   return undefined;
+}
+
+/** Whether an object found in the store can be one of ours; what others put beside it is not shown. */
+export function isKey(text: string): boolean {
+  return problemOf(text) === undefined;
 }
 
 /** The key itself, or `storage-failed`: the one check that keeps every adapter inside its repository. */
@@ -34,8 +42,7 @@ export function checkedKey(key: Key): Key {
 
 /** A prefix of keys as `list` takes it: any beginning of a key, also one that ends inside a step; empty for all. */
 export function checkedPrefix(prefix: string): string {
-  const steps = prefix.split('/');
-  const inner = steps.slice(0, -1);
+  const inner = prefix.split('/').slice(0, -1);
   const bad = !printableAscii.test(prefix) || prefix.length > MAX_KEY || inner.some((step) => step === '' || step === '.' || step === '..');
   if (!bad) return prefix;
   throw new JetbackupError('storage-failed', `the prefix ${JSON.stringify(prefix)} cannot be used: no key can start with it`);
@@ -46,15 +53,16 @@ export function byKey(a: { readonly key: Key }, b: { readonly key: Key }): numbe
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
 
-/** The range itself, or `storage-failed` when it does not lie inside an object of `size` bytes. A range of no bytes is allowed up to the end. */
-export function checkedRange(
-  key: Key,
-  size: number,
-  range: { readonly offset: number; readonly length: number } | undefined,
-): { readonly offset: number; readonly length: number } {
+export interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The range itself (the whole object without one), or `storage-failed` when it does not lie inside an object of `size` bytes. */
+export function checkedRange(key: Key, size: number, range: Range | undefined): Range {
   if (range === undefined) return { offset: 0, length: size };
   const { offset, length } = range;
   const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
   if (whole && offset + length <= size) return { offset, length };
-  throw new JetbackupError('storage-failed', `bytes ${offset} to ${offset + length} of "${key}" were asked for, and it has ${size}`);
+  throw new JetbackupError('storage-failed', `${length} bytes from byte ${offset} of "${key}" were asked for, and it has ${size} bytes`);
 }

@@ -1,0 +1,228 @@
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectLockConfigurationCommand,
+  HeadObjectCommand,
+  ListObjectVersionsCommand,
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { PROBE_PREFIX } from './key.ts';
+import type { CallOptions, S3Connection } from './s3-client.ts';
+import { isAmbiguous, S3Failure } from './s3-errors.ts';
+import { integrityHeaders } from './s3-integrity.ts';
+import { putWhole } from './s3-put.ts';
+import type { StoreFeatures } from './store.ts';
+
+/** A store whose conditions are not atomic lets four to seven of sixteen win; three rounds of luck in a row are one in thousands. */
+const RACERS = 16;
+const RACES = 3;
+const UPLOAD_RACERS = 8;
+/** Long enough for two clocks that differ by seconds, short enough to wait for where nobody may lift it. */
+const LOCK_MS = 20_000;
+
+interface Probe {
+  readonly connection: S3Connection;
+  readonly folder: string;
+  readonly signal: AbortSignal | undefined;
+  /** Headers on every object of the probe: in a bucket that locks by default they keep the lock short. */
+  readonly lock: Pick<PutObjectCommandInput, 'ObjectLockMode' | 'ObjectLockRetainUntilDate'>;
+}
+
+/** Finds out what the store does. Only a store that cannot be reached, or not be written to, is an error; a call that it does not know is a feature that it lacks. */
+export async function probeFeatures(connection: S3Connection, signal: AbortSignal | undefined): Promise<StoreFeatures> {
+  const folder = `${PROBE_PREFIX}${Buffer.from(connection.random(8)).toString('hex')}/`;
+  const locks = await hasLockConfiguration(connection, signal);
+  const until = new Date(connection.clock.now().epochMilliseconds + LOCK_MS);
+  const probe: Probe = {
+    connection,
+    folder,
+    signal,
+    lock: locks ? { ObjectLockMode: 'GOVERNANCE', ObjectLockRetainUntilDate: until } : {},
+  };
+  try {
+    // The ordinary way first: rights are checked, and it is learned which checksums the store takes.
+    await putWhole(connection, `${folder}plain`, Buffer.from('probe'), false, signal);
+    const checksums = await refusesWrongChecksum(probe);
+    const conditionalPut = (await onePutWins(probe)) && (await oneCompletionWins(probe));
+    const objectLock = locks && (await lockHolds(probe));
+    const versioning = await keepsVersions(probe);
+    return { conditionalPut, objectLock, versioning, checksums };
+  } finally {
+    await cleanUp(probe);
+  }
+}
+
+/** Runs a request once, so that its answer is the answer. True: done; false: refused. Throws where there was no answer. */
+async function accepted(probe: Probe, run: Parameters<S3Connection['call']>[0]): Promise<boolean> {
+  try {
+    await probe.connection.call(run, { signal: probe.signal, attempts: 1 });
+    return true;
+  } catch (error) {
+    if (!(error instanceof S3Failure) || isAmbiguous(error.facts)) throw error;
+    return false;
+  }
+}
+
+/** The answer of a call that a store may not know or not allow; undefined then. */
+async function ifKnown<T>(
+  connection: S3Connection,
+  run: Parameters<typeof connection.call<T>>[0],
+  signal: AbortSignal | undefined,
+): Promise<T | undefined> {
+  try {
+    return await connection.call(run, { signal });
+  } catch (error) {
+    if (!(error instanceof S3Failure) || isAmbiguous(error.facts)) throw error;
+    return undefined;
+  }
+}
+
+async function hasLockConfiguration(connection: S3Connection, signal: AbortSignal | undefined): Promise<boolean> {
+  const { client, bucket } = connection;
+  const answer = await ifKnown(connection, (send) => client.send(new GetObjectLockConfigurationCommand({ Bucket: bucket }), send), signal);
+  return answer?.ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled';
+}
+
+function putRequest({ connection, folder, lock }: Probe, name: string, text: string): PutObjectCommandInput & { Body: Buffer } {
+  const body = Buffer.from(text);
+  return {
+    Bucket: connection.bucket,
+    Key: connection.name(folder + name),
+    Body: body,
+    ...integrityHeaders(connection.learned.integrity, body),
+    ...lock,
+  };
+}
+
+async function refusesWrongChecksum(probe: Probe): Promise<boolean> {
+  const { client, learned } = probe.connection;
+  const request = { ...putRequest(probe, 'wrong-checksum', 'probe'), ...integrityHeaders(learned.integrity, Buffer.from('other bytes')) };
+  return !(await accepted(probe, (send) => client.send(new PutObjectCommand(request), send)));
+}
+
+/** Exactly one of many simultaneous conditional writes succeeds, each time. */
+async function onePutWins(probe: Probe): Promise<boolean> {
+  const { client } = probe.connection;
+  for (let round = 0; round < RACES; round += 1) {
+    const racer = (number: number) =>
+      accepted(probe, (send) =>
+        client.send(new PutObjectCommand({ ...putRequest(probe, `race-${round}`, `racer ${number}`), IfNoneMatch: '*' }), send),
+      );
+    const outcomes = await settleAll(Array.from({ length: RACERS }, (_, number) => racer(number)));
+    if (outcomes.filter(Boolean).length !== 1) return false;
+  }
+  return true;
+}
+
+/** The same for completions of multipart uploads, where some stores ignore the condition. */
+async function oneCompletionWins(probe: Probe): Promise<boolean> {
+  const { connection, signal, folder, lock } = probe;
+  const { client, bucket } = connection;
+  const target = { Bucket: bucket, Key: connection.name(`${folder}upload-race`) };
+  const options: CallOptions = { signal };
+  const begun: { UploadId: string; ETag: string | undefined }[] = [];
+  try {
+    for (let number = 0; number < UPLOAD_RACERS; number += 1) {
+      const { UploadId = '' } = await connection.call(
+        (send) => client.send(new CreateMultipartUploadCommand({ ...target, ...lock }), send),
+        options,
+      );
+      const part = { ...target, UploadId, PartNumber: 1, Body: Buffer.from(`racer ${number}`) };
+      begun.push({ UploadId, ETag: (await connection.call((send) => client.send(new UploadPartCommand(part), send), options)).ETag });
+    }
+    const racers = begun.map(({ UploadId, ETag }) => {
+      const completion = {
+        ...target,
+        UploadId,
+        IfNoneMatch: '*',
+        MultipartUpload: { Parts: [{ PartNumber: 1, ...(ETag !== undefined && { ETag }) }] },
+      };
+      return accepted(probe, (send) => client.send(new CompleteMultipartUploadCommand(completion), send));
+    });
+    const outcomes = await settleAll(racers);
+    return outcomes.filter(Boolean).length === 1;
+  } finally {
+    for (const { UploadId } of begun)
+      await ifKnown(connection, (send) => client.send(new AbortMultipartUploadCommand({ ...target, UploadId }), send), undefined);
+  }
+}
+
+/** All results once all have come, or the first error; never leaves a request behind. */
+async function settleAll<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
+/** A lock that was asked for is there, and the version under it cannot be deleted. Some stores ignore the headers in silence. */
+async function lockHolds(probe: Probe): Promise<boolean> {
+  const { connection, signal } = probe;
+  const { client } = connection;
+  const request = putRequest(probe, 'lock', 'locked');
+  const put = await ifKnown(connection, (send) => client.send(new PutObjectCommand(request), send), signal);
+  if (put?.VersionId === undefined) return false;
+  const version = { Bucket: connection.bucket, Key: request.Key, VersionId: put.VersionId };
+  const found = await ifKnown(connection, (send) => client.send(new HeadObjectCommand(version), send), signal);
+  const asked = probe.lock.ObjectLockRetainUntilDate;
+  const kept = found?.ObjectLockRetainUntilDate;
+  // Stores may drop the milliseconds.
+  const there =
+    asked !== undefined &&
+    kept !== undefined &&
+    found?.ObjectLockMode === 'GOVERNANCE' &&
+    Math.abs(kept.getTime() - asked.getTime()) < 1000;
+  return there && !(await accepted(probe, (send) => client.send(new DeleteObjectCommand(version), send)));
+}
+
+async function keepsVersions(probe: Probe): Promise<boolean> {
+  const { connection, signal } = probe;
+  const { client } = connection;
+  const request = putRequest(probe, 'version', 'kept');
+  await connection.call((send) => client.send(new PutObjectCommand(request), send), { signal });
+  await connection.call((send) => client.send(new DeleteObjectCommand({ Bucket: request.Bucket, Key: request.Key }), send), { signal });
+  const list = { Bucket: request.Bucket, Prefix: request.Key };
+  const versions = await ifKnown(connection, (send) => client.send(new ListObjectVersionsCommand(list), send), signal);
+  return versions?.Versions?.some(({ Key, VersionId }) => Key === request.Key && VersionId !== undefined && VersionId !== 'null') ?? false;
+}
+
+/** Removes every version of what the probe made, also after an abort; waits for a lock to end where it may not be lifted. */
+async function cleanUp(probe: Probe): Promise<void> {
+  const { connection, folder, lock } = probe;
+  try {
+    if (await removeAll(probe)) return;
+    if (lock.ObjectLockRetainUntilDate !== undefined && probe.signal?.aborted !== true) {
+      await connection.clock.sleep(LOCK_MS, probe.signal);
+      if (await removeAll(probe)) return;
+    }
+    connection.logger?.warn({ location: connection.location, folder }, 'objects of the probe could not be removed');
+  } catch (error) {
+    connection.logger?.warn({ location: connection.location, folder, error }, 'objects of the probe could not be removed');
+  }
+}
+
+async function removeAll({ connection, folder, lock }: Probe): Promise<boolean> {
+  const { client, bucket } = connection;
+  const list = { Bucket: bucket, Prefix: connection.name(folder) };
+  const names = [
+    'plain',
+    'wrong-checksum',
+    'version',
+    'lock',
+    'upload-race',
+    ...Array.from({ length: RACES }, (_, round) => `race-${round}`),
+  ];
+  const listed = await ifKnown(connection, (send) => client.send(new ListObjectVersionsCommand(list), send), undefined);
+  const versions = [...(listed?.Versions ?? []), ...(listed?.DeleteMarkers ?? [])];
+  const targets = versions.length > 0 ? versions : names.map((name) => ({ Key: connection.name(folder + name), VersionId: undefined }));
+  const bypass = lock.ObjectLockMode === undefined ? {} : { BypassGovernanceRetention: true };
+  let removed = true;
+  for (const { Key, VersionId } of targets) {
+    const target = { Bucket: bucket, Key, ...(VersionId !== undefined && { VersionId }), ...bypass };
+    const done = await ifKnown(connection, (send) => client.send(new DeleteObjectCommand(target), send), undefined);
+    removed &&= done !== undefined;
+  }
+  return removed;
+}
