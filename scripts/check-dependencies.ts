@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { cruise, type IConfiguration, type ICruiseResult } from 'dependency-cruiser';
+import type { IConfiguration, ICruiseResult } from 'dependency-cruiser';
+import { importsOf } from './imports.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 const FOLDERS = ['src', 'retention', 'scripts', 'test'];
@@ -15,13 +16,7 @@ export async function checkDependencies(base: string): Promise<{ readonly module
     .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
     .map((entry) => path.relative(base, path.join(entry.parentPath, entry.name)))
     .filter((file) => FOLDERS.some((folder) => file.startsWith(`${folder}${path.sep}`)));
-  const { output } = await cruise(files, {
-    ...rules.options,
-    baseDir: base,
-    validate: true,
-    ruleSet: { forbidden: rules.forbidden },
-  });
-  if (typeof output === 'string') throw new TypeError('expected the result as an object');
+  const output = await importsOf(files, base, { ...rules.options, validate: true, ruleSet: { forbidden: rules.forbidden } });
 
   // A parser that is not there, or no longer fits, makes dependency-cruiser find nothing and report success.
   const cruised = new Map(output.modules.map((module) => [module.source, module]));

@@ -1,14 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { cruise } from 'dependency-cruiser';
+import { importsOf } from './imports.ts';
 
 /** The test files that reach testcontainers through their imports: what cannot run where there is no container engine. */
 export async function containerTests(root: string): Promise<readonly string[]> {
   const tests = (await readdir(path.join(root, 'test'), { recursive: true }))
     .filter((file) => file.endsWith('.test.ts'))
     .map((file) => path.join('test', file));
-  const { output } = await cruise(tests, { baseDir: root, parser: 'swc', doNotFollow: { path: 'node_modules' } });
-  if (typeof output === 'string') throw new TypeError('expected the result as an object');
+  const output = await importsOf(tests, root, { parser: 'swc', doNotFollow: { path: 'node_modules' } });
   const imports = new Map(output.modules.map((module) => [module.source, module.dependencies.map((dependency) => dependency.resolved)]));
 
   const reaches = (file: string, seen: Set<string>): boolean => {

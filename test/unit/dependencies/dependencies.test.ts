@@ -65,6 +65,13 @@ const wrong: Record<string, { rule: string; files: Record<string, string> }> = {
       'src/core/errors.ts': "export const load = () => import('../cli/program.ts');",
     },
   },
+  'core imports the command line within a using declaration': {
+    rule: 'src/core/ imports only what it may',
+    files: {
+      'src/cli/program.ts': 'export const program = 1;',
+      'src/core/errors.ts': "export async function load() { await using it = await import('../cli/program.ts'); return it; }",
+    },
+  },
   'one adapter imports another': {
     rule: 'src/storage/ imports only what it may',
     files: {
