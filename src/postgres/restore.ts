@@ -1,17 +1,28 @@
-import type { ByteStream } from '../core/bytes.ts';
-import { JetbackupError } from '../core/errors.ts';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ByteStream, bytesOf, concat } from '../core/bytes.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { ProcessRunner } from '../platform/processes.ts';
+import { ProcessFailed, type ProcessRunner } from '../platform/processes.ts';
+import { readArchiveHead } from './archive.ts';
+import { connect } from './client.ts';
+import { classifyFailure } from './client-errors.ts';
+import { targetError } from './database-errors.ts';
+import { libpqEnvironment } from './libpq-environment.ts';
+import { planPasses, type Selection } from './passes.ts';
+import { privateDirectory } from './private-directory.ts';
+import { restoreSymptoms } from './restore-errors.ts';
 import type { ConnectionSettings } from './settings.ts';
 import type { RestoreChoices } from './target.ts';
 import type { ClientTools } from './tools.ts';
 
+export { analyzeDatabase } from './analyze.ts';
 export { createStagingDatabase, type Staging, type StagingRequest, sweepStaging } from './staging.ts';
 export { createRoles, inspectTarget, missingPrerequisites, type Problem, type RestoreChoices, type TargetState } from './target.ts';
 
 export type RestorePhase = 'pre-data' | 'data' | 'post-data';
 
-export interface RestoreRequest extends RestoreChoices {
+export interface RestoreRequest extends RestoreChoices, Pick<Selection, 'tables' | 'schemas'> {
   /** Of the staging database. */
   readonly settings: ConnectionSettings;
   readonly tools: ClientTools;
@@ -19,24 +30,143 @@ export interface RestoreRequest extends RestoreChoices {
   readonly archive: ByteStream;
   /** How many connections build indexes and constraints. */
   readonly jobs: number;
-  /** Only these tables (`name` or `schema.name` as pg_restore's --table/--schema want them). */
-  readonly tables?: readonly string[];
-  readonly schemas?: readonly string[];
   readonly baseEnv: Readonly<Record<string, string | undefined>>;
   /** Where the head of the archive (schema, no rows) may lie for the time of the restore; default: memory-backed /dev/shm, else TMPDIR. */
   readonly temporaryDirectory?: string;
+  /** Told after each pass, with its wall time in ms. */
   readonly onPhase?: (phase: RestorePhase, ms: number) => void;
 }
 
+/**
+ * What makes filling a database of our own faster, and nothing of the target's own settings in the way. A crash loses
+ * the last moments of a staging database, which nobody has seen yet and which is dropped then: it need not wait for
+ * the disk at each commit.
+ */
+const SESSION = [
+  'synchronous_commit=off',
+  'default_transaction_read_only=off',
+  'lock_timeout=0',
+  'statement_timeout=0',
+  'idle_in_transaction_session_timeout=0',
+];
+
+/** Memory to build one index with, in MiB; each of `jobs` connections may take it. */
+const INDEX_MEMORY_MIB = 256;
+
+/**
+ * Fills an empty database from an archive that is read once, front to back, with no scratch file: the objects without
+ * their rows out of the archive's head, then the rows out of the stream, then indexes, constraints and rights in
+ * parallel out of the head again. Stops at the first error. Resolves only when the archive stream has ended well, too,
+ * though pg_restore wants nothing of its end: the reader's last checks happen there.
+ *
+ * Throws `role-missing`, `extension-missing`, `target-denied`, `target-too-old`, `target-unreachable`, `tools-missing`,
+ * `restore-failed`, `damaged`, what the archive stream throws, or the signal's reason.
+ */
 export async function restoreArchive(
-  _deps: { readonly processes: ProcessRunner; readonly clock: Clock },
-  _request: RestoreRequest,
-  _signal?: AbortSignal,
+  deps: { readonly processes: ProcessRunner; readonly clock: Clock },
+  request: RestoreRequest,
+  signal?: AbortSignal,
 ): Promise<void> {
-  throw new JetbackupError('bug', 'not written yet');
+  const { head, rest } = await readArchiveHead(request.archive);
+  const held = heldOpen(rest);
+  try {
+    await using directory = await privateDirectory(request.temporaryDirectory ?? (await memoryDirectory(request.baseEnv)));
+    // pg_restore works in parallel only from a file that it can seek in.
+    const headFile = join(directory.path, 'head');
+    await writeFile(headFile, head.bytes, { mode: 0o600 });
+    const noPrivileges = request.noPrivileges ?? request.noOwner;
+    const skipExtensionComments = !(await isSuperuser(request.settings, signal));
+    const passes = planPasses(head.entries, { ...request, noPrivileges, skipExtensionComments });
+    // Quoted, or a name with a "=" in it would be read as a connection string.
+    const conninfo = `dbname='${request.settings.database.replaceAll(/[\\']/g, '\\$&')}'`;
+    const run = async (phase: RestorePhase, ids: readonly number[], stdin: ByteStream, options: readonly string[], ...more: string[]) => {
+      const started = deps.clock.monotonicMs();
+      const list = join(directory.path, `${phase}.list`);
+      await writeFile(list, ids.map((id) => `${id};\n`).join(''), { mode: 0o600 });
+      await using libpq = await libpqEnvironment(request.settings, request.baseEnv, {
+        applicationName: `jetbackup pg_restore ${phase}`,
+        options: [...SESSION, ...options].map((option) => `-c ${option}`).join(' '),
+      });
+      const args = [
+        '--exit-on-error',
+        '--no-password',
+        `--dbname=${conninfo}`,
+        `--use-list=${list}`,
+        ...flags(request, noPrivileges),
+        ...more,
+      ];
+      try {
+        await deps.processes.consume({ program: request.tools.pgRestore, args, env: libpq.env }, stdin, signal);
+      } catch (error) {
+        if (!(error instanceof ProcessFailed)) throw error;
+        throw classifyFailure(error, `restoring ${phase} into ${request.settings.database} failed`, restoreSymptoms, 'restore-failed');
+      }
+      request.onPhase?.(phase, deps.clock.monotonicMs() - started);
+    };
+
+    await run('pre-data', passes.preData, bytesOf(), [], headFile);
+    await run('data', passes.data, concat(bytesOf(head.bytes), held.stream), []);
+    await held.drain(signal);
+    const jobs = Math.max(1, Math.floor(request.jobs));
+    const memory = [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`];
+    await run('post-data', passes.postData, bytesOf(), memory, `--jobs=${jobs}`, headFile);
+  } finally {
+    await held.close();
+  }
 }
 
-/** Collects planner statistics, which a dump does not carry: without them the first hour after a restore is slow. */
-export async function analyzeDatabase(_settings: ConnectionSettings, _signal?: AbortSignal): Promise<void> {
-  throw new JetbackupError('bug', 'not written yet');
+function flags({ noOwner, noTablespaces }: RestoreRequest, noPrivileges: boolean): string[] {
+  return [
+    ...(noOwner ? ['--no-owner'] : []),
+    ...(noPrivileges ? ['--no-privileges'] : []),
+    ...(noTablespaces === true ? ['--no-tablespaces'] : []),
+  ];
+}
+
+async function isSuperuser(settings: ConnectionSettings, signal?: AbortSignal): Promise<boolean> {
+  try {
+    const { client } = await connect(settings, { applicationName: 'jetbackup restore', ...(signal === undefined ? {} : { signal }) });
+    try {
+      const { rows } = await client.query<{ rolsuper: boolean }>('SELECT rolsuper FROM pg_roles WHERE rolname = current_user');
+      return rows[0]?.rolsuper === true;
+    } finally {
+      await client.end().catch(() => {});
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw targetError(error, settings);
+  }
+}
+
+async function memoryDirectory(env: RestoreRequest['baseEnv']): Promise<string> {
+  return await access('/dev/shm', constants.W_OK | constants.X_OK).then(
+    () => '/dev/shm',
+    () => env['TMPDIR'] ?? tmpdir(),
+  );
+}
+
+/**
+ * A stream that outlives its first reader: pg_restore may close its end after the last row it wants, and what follows
+ * is still to be read by `drain`.
+ */
+function heldOpen(stream: ByteStream): { stream: ByteStream; drain(signal?: AbortSignal): Promise<void>; close(): Promise<void> } {
+  const source = stream[Symbol.asyncIterator]();
+  let ended = false;
+  const next = async () => {
+    const step = await source.next();
+    if (step.done === true) ended = true;
+    return step;
+  };
+  return {
+    stream: { [Symbol.asyncIterator]: () => ({ next }) },
+    async drain(signal) {
+      while (!ended) {
+        signal?.throwIfAborted();
+        await next();
+      }
+    },
+    async close() {
+      if (!ended) await source.return?.();
+    },
+  };
 }

@@ -37,6 +37,8 @@ export interface ConnectionSettings {
   readonly password?: Hidden;
   /** Where to look the password up when there is none: `PGPASSFILE`, or `~/.pgpass`. */
   readonly passfile?: string;
+  /** Home of the user, where libpq looks for certificates (`.postgresql`). */
+  readonly home?: string;
   readonly ssl: SslSettings;
   readonly connectTimeoutSeconds: number;
   readonly targetSessionAttributes: SessionAttributes;
@@ -154,6 +156,7 @@ export function parseConnection(source: {
     database: keywords.get('dbname') ?? user,
     ...(password === undefined ? {} : { password: hidden(password) }),
     ...(passfile === undefined ? {} : { passfile }),
+    ...(env['HOME'] === undefined ? {} : { home: env['HOME'] }),
     ssl: sslOf(keywords),
     connectTimeoutSeconds: timeoutOf(keywords.get('connect_timeout')),
     targetSessionAttributes: oneOf(sessionAttributes, 'target_session_attrs', keywords.get('target_session_attrs') ?? 'any'),
