@@ -161,9 +161,13 @@ function refusal(facts: S3Facts, { bucket, needs }: S3Action): readonly [Jetback
 export function storageError(failure: S3Failure, action: S3Action): JetbackupError {
   const [code, hint] = refusal(failure.facts, action);
   const { name, status, message } = failure.facts;
+  if (code === 'storage-not-found' && name !== 'NoSuchBucket') {
+    return new JetbackupError(code, `cannot ${action.text} in ${action.location}: it is not there`, { cause: failure.cause });
+  }
   const label = [name, status === undefined ? '' : `HTTP ${status}`].filter(Boolean).join(', ');
   const times = failure.attempts > 1 ? ` after ${failure.attempts} attempts` : '';
-  const said = [message, label === '' ? '' : `(${label})`].filter(Boolean).join(' ');
+  // What the SDK says when the answer had no message.
+  const said = [/^(UnknownError|Unknown)$/.test(message) ? '' : message, label === '' ? '' : `(${label})`].filter(Boolean).join(' ');
   return new JetbackupError(code, `cannot ${action.text} in ${action.location}${times}: ${said}`, {
     ...(hint !== undefined && { hint }),
     cause: failure.cause,

@@ -55,8 +55,8 @@ export function createS3Store(settings: S3Settings, deps: S3Dependencies): Objec
       const found = await guarded(`look up "${key}"`, 's3:GetObject and s3:ListBucket', () => head(connection, key, { signal }));
       return found === undefined ? undefined : infoOf(connection, key, found);
     },
-    list(prefix, signal) {
-      return guardedStream('list', 's3:ListBucket', listObjects(connection, checkedPrefix(prefix), signal));
+    async *list(prefix, signal) {
+      yield* guardedStream('list', 's3:ListBucket', listObjects(connection, checkedPrefix(prefix), signal));
     },
     async delete(key, signal) {
       checkedKey(key);

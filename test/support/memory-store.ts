@@ -2,6 +2,7 @@ import type { Temporal } from 'temporal-polyfill';
 import type { ByteStream } from '../../src/core/bytes.ts';
 import { JetbackupError } from '../../src/core/errors.ts';
 import type { Clock } from '../../src/platform/clock.ts';
+import { readBody } from '../../src/storage/body.ts';
 import { byKey, checkedKey, checkedPrefix, checkedRange } from '../../src/storage/key.ts';
 import type { ObjectInfo, ObjectStore, StoreFeatures } from '../../src/storage/store.ts';
 
@@ -56,9 +57,11 @@ export function createMemoryStore(options: {
       signal?.throwIfAborted();
       if (ifAbsent) refuseTaken(key);
       const chunks: Uint8Array[] = [];
-      for await (const chunk of body) {
-        signal?.throwIfAborted();
-        chunks.push(Uint8Array.from(chunk));
+      const reader = readBody(body, signal);
+      try {
+        for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) chunks.push(Uint8Array.from(chunk));
+      } finally {
+        await reader.release();
       }
       signal?.throwIfAborted();
       if (ifAbsent) refuseTaken(key);

@@ -12,19 +12,23 @@ interface Kind {
   readonly environment: Readonly<Record<string, string>>;
   readonly command: readonly string[];
   readonly ready: { readonly log: string } | { readonly path: string };
-  /** What `probe` must find out in a bucket that was made with Object Lock. */
-  readonly features: StoreFeatures;
+  /** What `probe` must find out, in an ordinary bucket and in one made with Object Lock (and so with versioning). */
+  readonly features: { readonly plain: StoreFeatures; readonly locked: StoreFeatures };
 }
+
+const ALL: StoreFeatures = { conditionalPut: true, objectLock: true, versioning: true, checksums: true };
+const PLAIN: StoreFeatures = { ...ALL, objectLock: false, versioning: false };
 
 const kinds: readonly Kind[] = [
   {
+    // Its conditional writes are atomic in an ordinary bucket only: in a versioned one, up to all of sixteen racing writers win.
     image: /ceph/,
     port: 7480,
     credentials: { accessKeyId: 'testkey', secretAccessKey: 'testsecret' },
     environment: { ACCESS_KEY: 'testkey', SECRET_KEY: 'testsecret' },
     command: [],
     ready: { log: 'S3 ready' },
-    features: { conditionalPut: true, objectLock: true, versioning: true, checksums: true },
+    features: { plain: PLAIN, locked: { ...ALL, conditionalPut: false } },
   },
   {
     // Answers 412 and still lets several racing writers win; ignores Object Lock headers in silence.
@@ -34,7 +38,7 @@ const kinds: readonly Kind[] = [
     environment: {},
     command: [],
     ready: { log: 'S3 ready' },
-    features: { conditionalPut: false, objectLock: false, versioning: false, checksums: true },
+    features: { plain: { ...PLAIN, conditionalPut: false }, locked: { ...PLAIN, conditionalPut: false } },
   },
   {
     image: /minio/,
@@ -43,7 +47,7 @@ const kinds: readonly Kind[] = [
     environment: { MINIO_ROOT_USER: 'testkey', MINIO_ROOT_PASSWORD: 'testsecret' },
     command: ['server', '/data'],
     ready: { path: '/minio/health/ready' },
-    features: { conditionalPut: true, objectLock: true, versioning: true, checksums: true },
+    features: { plain: PLAIN, locked: ALL },
   },
   {
     image: /cloudserver/,
@@ -57,7 +61,7 @@ const kinds: readonly Kind[] = [
     },
     command: [],
     ready: { log: 'server started' },
-    features: { conditionalPut: false, objectLock: true, versioning: true, checksums: true },
+    features: { plain: { ...PLAIN, conditionalPut: false }, locked: { ...ALL, conditionalPut: false } },
   },
 ];
 
@@ -77,7 +81,7 @@ export interface S3Server extends AsyncDisposable {
   readonly region: string;
   readonly credentials: S3Credentials;
   /** What is known of this server, to compare `probe` with. */
-  readonly features: StoreFeatures;
+  readonly features: Kind['features'];
   /** A client of the SDK's own, to look behind the adapter's back. */
   readonly client: S3Client;
   createBucket(name: string, options?: { objectLock?: boolean; versioning?: boolean }): Promise<void>;

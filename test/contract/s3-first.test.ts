@@ -1,0 +1,4 @@
+import { describeObjectStore } from './object-store.ts';
+import { s3Subject } from './s3-subject.ts';
+
+describeObjectStore('the first S3 server, an ordinary bucket', () => s3Subject('first', 'plain'));
