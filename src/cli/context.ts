@@ -1,0 +1,106 @@
+import type { Config, DatabaseConfig } from '../config/config.ts';
+import type { Secret } from '../config/secret.ts';
+import type { Progress } from '../core/progress.ts';
+import type { BackupDeps, BackupInput, backup } from '../operations/backup.ts';
+import type { ExportDeps, exportBackup } from '../operations/export.ts';
+import type { ListDeps, listBackups, showBackup } from '../operations/list.ts';
+import type { planRestore, RestoreDeps, RestoreInput, restore } from '../operations/restore.ts';
+import type { Clock } from '../platform/clock.ts';
+
+export type Connection = BackupInput['connection'];
+export type Moment = RestoreInput['moment'];
+
+/** The use cases that commands call; tests put others in their place. */
+export interface Operations {
+  readonly backup: typeof backup;
+  readonly planRestore: typeof planRestore;
+  readonly restore: typeof restore;
+  readonly exportBackup: typeof exportBackup;
+  readonly listBackups: typeof listBackups;
+  readonly showBackup: typeof showBackup;
+}
+
+/** Asks at the terminal; undefined where there is none. */
+export type AskPassphrase = (() => Promise<string>) | undefined;
+
+/**
+ * What compose.ts makes of a configuration. Keys are read only by the command that needs them: a backup host has no
+ * identity, a restore host no signing key. Throws `key-missing`, `key-wrong`, `config-invalid`.
+ */
+export interface Composed {
+  /** The repository, without credentials. */
+  readonly location: string;
+  backupDeps(log: Progress): Promise<BackupDeps>;
+  restoreDeps(log: Progress, ask: AskPassphrase): Promise<RestoreDeps>;
+  exportDeps(log: Progress, ask: AskPassphrase): Promise<ExportDeps>;
+  listDeps(): ListDeps;
+  connection(database: DatabaseConfig): Connection;
+  /** `--to URL`; `namesDatabase` is whether the URL itself says which database. */
+  target(url: Secret, database: string): { readonly settings: Connection; readonly namesDatabase: boolean };
+  moment(text: string): Moment;
+  /** Names of the databases that the repository holds backups of. */
+  databasesInRepository(signal: AbortSignal): Promise<readonly string[]>;
+  close(): void;
+}
+
+export interface NewKeys {
+  readonly identity: Secret;
+  readonly recipient: string;
+  readonly signingKeyPem: Secret;
+  readonly signingPublicKey: string;
+}
+
+export interface InitRequest {
+  readonly repository: string;
+  /** What a relative repository is relative to. */
+  readonly base: string;
+  readonly database: string;
+  readonly signingPublicKey: string;
+}
+
+/** What `init` knows about the source once it has read DATABASE_URL or PG*. */
+export interface InitSource {
+  /** To be written down: complete, so that later commands need no environment, and without a password. */
+  readonly url: string;
+  readonly database: string;
+  readonly user: string;
+  /** Lines of a libpq passfile for these servers; undefined where no password is known. */
+  passfile(password?: Secret): Secret | undefined;
+}
+
+/** What `init` needs of the adapters. */
+export interface InitPorts {
+  newKeys(): Promise<NewKeys>;
+  /** The environment's value of a variable, also where it comes as NAME_FILE. Throws `config-invalid`. */
+  variable(name: string): Secret | undefined;
+  /** From a URL, or from the PG* variables where it is undefined. Throws `config-invalid`. */
+  source(url: Secret | undefined): InitSource;
+  /** Throws `config-invalid`. */
+  checkRepository(url: string): void;
+  createRepository(request: InitRequest, signal: AbortSignal): Promise<{ readonly id: string; readonly location: string }>;
+}
+
+/** A process's standard streams, as far as commands use them. */
+export interface Streams {
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+}
+
+/** Everything that a command line needs from outside. */
+export interface CliContext {
+  readonly streams: Streams;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly version: string;
+  /** IANA name; what `init` writes down. */
+  readonly systemTimeZone: string;
+  /** Connections that build indexes, where nothing says how many. */
+  readonly defaultJobs: number;
+  readonly operations: Operations;
+  loadConfig(file: string | undefined): Config;
+  compose(config: Config): Composed;
+  readonly init: InitPorts;
+}

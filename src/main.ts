@@ -1,0 +1,108 @@
+#!/usr/bin/env node
+// Nothing is imported before the check: an old Node.js would stumble over what it does not know, with a stack instead
+// of a sentence. For the same reason what runs until then keeps to old syntax.
+const needed = [22, 22];
+const running = process.versions.node.split('.').map(Number);
+
+function isOld(): boolean {
+  const [major = 0, minor = 0] = running;
+  const [neededMajor = 0, neededMinor = 0] = needed;
+  return major < neededMajor || (major === neededMajor && minor < neededMinor);
+}
+
+if (isOld()) {
+  process.stderr.write(
+    `error: jetbackup needs Node.js ${needed.join('.')} or newer, and this is ${process.versions.node} (${process.execPath})\n` +
+      'hint: Install a current Node.js from https://nodejs.org, and put it first in PATH.\n',
+  );
+  process.exitCode = 10;
+} else {
+  start().then(
+    (exitCode) => process.exit(exitCode),
+    (error) => {
+      process.stderr.write(`error: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
+      process.exit(1);
+    },
+  );
+}
+
+/** The exit status, once everything that was written has left. */
+async function start(): Promise<number> {
+  const os = await import('node:os');
+  // Compression and hashing run on libuv's pool, whose four threads leave larger machines idle. It is read at first use.
+  if (process.env['UV_THREADPOOL_SIZE'] === undefined) {
+    process.env['UV_THREADPOOL_SIZE'] = String(Math.min(64, Math.max(4, os.availableParallelism() + 2)));
+  }
+  const [
+    { compose, composeInit, configChecks },
+    { run },
+    { loadConfig },
+    { redactor },
+    { JetbackupError },
+    { backup },
+    { exportBackup },
+    { listBackups, showBackup },
+    { planRestore, restore },
+    { systemClock },
+    { systemProcesses },
+    { createShutdown },
+    { version },
+  ] = await Promise.all([
+    import('./compose.ts'),
+    import('./cli/run.ts'),
+    import('./config/load.ts'),
+    import('./config/secret.ts'),
+    import('./core/errors.ts'),
+    import('./operations/backup.ts'),
+    import('./operations/export.ts'),
+    import('./operations/list.ts'),
+    import('./operations/restore.ts'),
+    import('./platform/clock.ts'),
+    import('./platform/processes.ts'),
+    import('./platform/shutdown.ts'),
+    import('./version.ts'),
+  ]);
+
+  const { stdin, stdout, stderr, env } = process;
+  const crash = (error: unknown): void => {
+    const text = error instanceof Error ? String(error.stack) : String(error);
+    stderr.write(`error: ${redactor()(text)}\nhint: This is an error in jetbackup itself. Please report it.\n`);
+    process.exit(1);
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+
+  const shutdown = createShutdown({
+    source: process,
+    clock: systemClock,
+    onFirst: (signal) => stderr.write(`\n${signal}: stopping and cleaning up; once more to end at once\n`),
+    force: (exitCode) => process.exit(exitCode),
+  });
+  stdout.on('error', (error) => {
+    // `| head` went away. What has been printed is printed; what still runs has nobody to write for.
+    if ('code' in error && error.code === 'EPIPE')
+      shutdown.abort(new JetbackupError('interrupted', 'the reader of standard output went away'));
+    else crash(error);
+  });
+  stderr.on('error', () => {});
+
+  const cwd = process.cwd();
+  const platform = { env, cwd, clock: systemClock, processes: systemProcesses, host: os.hostname(), version };
+  const exitCode = await run(process.argv.slice(2), {
+    streams: { stdin, stdout, stderr },
+    env,
+    cwd,
+    clock: systemClock,
+    signal: shutdown.signal,
+    version,
+    systemTimeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    // The target's cores are not known; this host's are the better guess than one.
+    defaultJobs: Math.min(8, Math.max(2, os.availableParallelism())),
+    operations: { backup, exportBackup, listBackups, showBackup, planRestore, restore },
+    loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),
+    compose: (config) => compose(config, platform),
+    init: composeInit(platform),
+  });
+  await Promise.all([stdout, stderr].map((stream) => new Promise<void>((resolve) => void stream.write('', () => resolve()))));
+  return exitCode;
+}

@@ -1,0 +1,56 @@
+import { JetbackupError } from '../core/errors.ts';
+import type { Clock } from './clock.ts';
+
+/** What a process offers of itself; `process` is one. */
+export interface SignalSource {
+  on(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown;
+  off(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown;
+}
+
+export interface Shutdown extends Disposable {
+  /** Aborted by the first signal, with the JetbackupError that the run then ends in. */
+  readonly signal: AbortSignal;
+  /** Aborts for another reason, e.g. that nobody reads the output any more. Does nothing after the first time. */
+  abort(reason: JetbackupError): void;
+}
+
+/** npm and shells pass Ctrl-C on to a child that the terminal has told already: two signals so close are one. */
+const SAME_KEYSTROKE_MS = 500;
+
+/**
+ * The first SIGINT, SIGTERM or SIGHUP asks everything to stop and clean up (`interrupted`, `terminated`); `onFirst`
+ * tells the user. A further one does not wait for that: `force` ends the process with the signal's exit status.
+ */
+export function createShutdown(options: {
+  readonly source: SignalSource;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly onFirst: (signal: NodeJS.Signals) => void;
+  readonly force: (exitCode: number) => void;
+}): Shutdown {
+  const { source, clock, onFirst, force } = options;
+  const controller = new AbortController();
+  let firstAt: number | undefined;
+  const onSignal = (name: NodeJS.Signals): void => {
+    const reason =
+      name === 'SIGINT' ? new JetbackupError('interrupted', 'interrupted') : new JetbackupError('terminated', `ended by ${name}`);
+    const now = clock.monotonicMs();
+    if (firstAt === undefined) {
+      firstAt = now;
+      controller.abort(reason);
+      onFirst(name);
+    } else if (now - firstAt > SAME_KEYSTROKE_MS) {
+      force(reason.exitCode);
+    }
+  };
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const name of names) source.on(name, onSignal);
+  return {
+    signal: controller.signal,
+    abort(reason) {
+      if (!controller.signal.aborted) controller.abort(reason);
+    },
+    [Symbol.dispose]() {
+      for (const name of names) source.off(name, onSignal);
+    },
+  };
+}
