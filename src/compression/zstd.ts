@@ -5,6 +5,10 @@ import type { Codec } from './codec.ts';
 import { decompressMembers, engineOptions, OUTPUT_BYTES } from './engine.ts';
 import type { BlockOptions } from './gzip.ts';
 
+/**
+ * In blocks of 1 MiB the lowest level is the fastest and the smallest: on the two streams that chose gzip's level
+ * (gzip.ts) level 1 makes 45.2 and 27.0 MB at 340 and 380 MB/s of CPU, level 3 46.9 and 27.4 MB at 205 and 260.
+ */
 export const ZSTD_DEFAULT_LEVEL = 1;
 
 /** Log2 of the largest window that is decompressed, in bytes: 128 MiB, the limit of the `zstd` program; a frame cannot ask for more memory. */
