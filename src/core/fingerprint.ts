@@ -8,7 +8,43 @@ const Digest = z
   .regex(/^-?\d+$/)
   .nullable();
 
-export const relationKinds = ['table', 'partition', 'materialized-view'] as const;
+/** `extension` is a table that belongs to an extension which marked some of its rows as the user's own (pg_extension_config_dump): only those count. */
+export const relationKinds = ['table', 'partition', 'materialized-view', 'extension'] as const;
+
+export const TableFingerprintSchema = z.strictObject({
+  schema: z.string(),
+  name: z.string(),
+  kind: z.enum(relationKinds),
+  rows: Rows,
+  digest: Digest,
+});
+export type TableFingerprint = z.infer<typeof TableFingerprintSchema>;
+
+export const SequenceFingerprintSchema = z.strictObject({
+  schema: z.string(),
+  name: z.string(),
+  lastValue: z.string(),
+  isCalled: z.boolean(),
+  /** Negative: it counts down. Sequences are outside every snapshot, so a dump may rightly hold a later value than this, never an earlier one. */
+  increment: z.string(),
+  cycle: z.boolean(),
+});
+export type SequenceFingerprint = z.infer<typeof SequenceFingerprintSchema>;
+
+export const InventoryEntrySchema = z.strictObject({
+  /** e.g. `index`, `column`, `function`: a word for people, and a part of the key. */
+  kind: z.string(),
+  /** Schema-qualified and quoted; no OID in it. `kind` and `identity` together are unique. */
+  identity: z.string(),
+  /** First 16 hex digits of the SHA-256 over those parts of the definition that read the same on every major; null where the name says all. */
+  definition: z.string().nullable(),
+  /** The same over parts that the server deparses (expressions, queries): their text changes from major to major, so it compares within one only. */
+  deparsed: z.string().optional(),
+  owner: z.string().optional(),
+  /** `grantee=letters` of aclitem, sorted, the owner as `<owner>`, nobody in particular as `PUBLIC`; absent where privileges are the built-in default. */
+  privileges: z.array(z.string()).optional(),
+});
+export type InventoryEntry = z.infer<typeof InventoryEntrySchema>;
 
 /**
  * What a database held, seen in one snapshot: exact row counts and order-independent content digests.
@@ -18,21 +54,28 @@ export const FingerprintSchema = z.strictObject({
   /** Version of the digest's definition; two fingerprints compare only when it is the same. */
   version: z.literal(1),
   mode: z.enum(fingerprintModes),
-  tables: z.array(
-    z.strictObject({
-      schema: z.string(),
-      name: z.string(),
-      kind: z.enum(relationKinds),
-      rows: Rows,
-      digest: Digest,
-      /** Materialized views only: whether its content equalled its query's. A stale one is refreshed by a restore, so it is recorded and not compared. */
-      fresh: z.boolean().optional(),
-    }),
-  ),
-  sequences: z.array(z.strictObject({ schema: z.string(), name: z.string(), lastValue: z.string(), isCalled: z.boolean() })),
-  largeObjects: z.strictObject({ count: Rows, bytes: z.int().nonnegative(), digest: Digest }),
-  /** Every object that a restore must bring back: kind, identity, and the SHA-256 of its normalised definition (null where the name says all). */
-  inventory: z.array(z.strictObject({ kind: z.string(), identity: z.string(), definition: z.string().nullable() })),
+  /** Absent in mode `off`. */
+  server: z
+    .strictObject({
+      versionNum: z.int().positive(),
+      encoding: z.string(),
+      /** The digest of a fixed row on this server. Where two servers disagree on it (another byte order), their digests say nothing about each other. */
+      probe: z.string(),
+    })
+    .optional(),
+  tables: z.array(TableFingerprintSchema),
+  /** Tables whose rows neither the fingerprint nor the dump can see, e.g. unlogged tables on a standby. */
+  unread: z.array(z.strictObject({ schema: z.string(), name: z.string(), reason: z.string() })).optional(),
+  sequences: z.array(SequenceFingerprintSchema),
+  largeObjects: z.strictObject({
+    count: Rows,
+    bytes: z.int().nonnegative(),
+    digest: Digest,
+    /** Digest over owners and privileges; absent in mode `off`. */
+    owners: Digest.optional(),
+  }),
+  /** Every object that a restore must bring back. */
+  inventory: z.array(InventoryEntrySchema),
 });
 export type Fingerprint = z.infer<typeof FingerprintSchema>;
 
