@@ -5,7 +5,7 @@ import { DatabaseNameSchema, IdSchema } from './ids.ts';
 const codes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
 
 /** One step of a run: wall time in ms, and bytes where it moved any. */
-export const PhaseSchema = z.strictObject({ phase: z.string(), ms: z.number().nonnegative(), bytes: z.int().nonnegative().optional() });
+export const PhaseSchema = z.strictObject({ phase: z.string(), ms: z.int().nonnegative(), bytes: z.int().nonnegative().optional() });
 export type Phase = z.infer<typeof PhaseSchema>;
 
 /** What every backup and restore leaves under runs/<yyyy>/<mm>/<id>.json, whether it went well or not. It never holds a secret. */

@@ -273,7 +273,7 @@ async function compare(staging: Staging, expected: Fingerprint, input: RestoreIn
   const more = differences.length > SHOWN_DIFFERENCES ? `\n  and ${differences.length - SHOWN_DIFFERENCES} more` : '';
   throw new JetbackupError(
     'check-failed',
-    `the restored database differs from the backup’s fingerprint in ${differences.length} place(s):${shown.join('')}${more}`,
+    `the restored database differs from the backup’s fingerprint in ${differences.length} place(s)${shown.join('')}${more}`,
     {
       hint: 'It was dropped again. Try an older backup (jetbackup list); to have this one all the same, add --no-compare.',
     },

@@ -77,7 +77,7 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
     id,
     startedAt,
     elapsedMs: () => clock.monotonicMs() - start,
-    add: (phase) => void phases.push(phase),
+    add: (phase) => void phases.push({ ...phase, ms: Math.round(phase.ms) }),
     async phase(name, text, work, totalBytes) {
       const from = clock.monotonicMs();
       const total = totalBytes === undefined ? {} : { totalBytes };
@@ -87,7 +87,7 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
         bytes = count;
         log({ type: 'bytes', phase: name, bytes: count, ...total });
       });
-      const ms = clock.monotonicMs() - from;
+      const ms = Math.round(clock.monotonicMs() - from);
       const moved = bytes === undefined ? {} : { bytes };
       phases.push({ phase: name, ms, ...moved });
       log({ type: 'done', phase: name, ms, ...moved });
@@ -101,7 +101,8 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
     async failed(error, outcome) {
       const known = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
       const stopped = known.code === 'interrupted' || known.code === 'terminated';
-      const detail = { code: known.code, message: known.message, hint: known.hint ?? null };
+      // Only the first line: what follows names tables and columns, which are not the store's business.
+      const detail = { code: known.code, message: known.message.split('\n', 1)[0] ?? '', hint: known.hint ?? null };
       await write(record(stopped ? 'interrupted' : 'failed', detail, outcome));
       return error;
     },
