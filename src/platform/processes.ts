@@ -49,6 +49,7 @@ export interface ProcessRunner {
 }
 
 const STDERR_TAIL = 16 * 1024;
+/** ms between asking a child to stop and making it. */
 const STOP_GRACE_MS = 5_000;
 
 interface Running {
@@ -58,7 +59,7 @@ interface Running {
   stop(): Promise<void>;
 }
 
-function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', 'pipe']): Running {
+function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', 'pipe'], stopGraceMs: number): Running {
   const child = spawn(command.program, [...command.args], { env: { ...command.env }, stdio, detached: true, windowsHide: true });
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -82,7 +83,11 @@ function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', '
         }
       };
       send('SIGTERM');
-      const timer = setTimeout(() => send('SIGKILL'), STOP_GRACE_MS);
+      const timer = setTimeout(() => {
+        send('SIGKILL');
+        // Somebody who left the group may still hold it open; nobody waits for them.
+        child.stderr?.destroy();
+      }, stopGraceMs);
       // A child that waits to write into our pipe must be able to die of it.
       child.stdout?.destroy();
       child.stdin?.destroy();
@@ -100,65 +105,101 @@ function failure(command: Command, end: Awaited<Running['ended']>): Error {
   return new ProcessFailed(command, end.code, end.signal, end.stderr);
 }
 
-export const systemProcesses: ProcessRunner = {
-  async *output(command, signal) {
-    signal?.throwIfAborted();
-    const running = start(command, ['ignore', 'pipe', 'pipe']);
-    let finished = false;
-    const onAbort = () => void running.stop();
-    signal?.addEventListener('abort', onAbort, { once: true });
-    try {
-      const stdout = running.child.stdout;
-      if (stdout === null) throw new TypeError('stdout is piped');
+/** `stopGraceMs`: ms between SIGTERM and SIGKILL. */
+export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): ProcessRunner {
+  return {
+    async *output(command, signal) {
+      signal?.throwIfAborted();
+      const running = start(command, ['ignore', 'pipe', 'pipe'], stopGraceMs);
+      let finished = false;
+      const onAbort = () => void running.stop();
+      signal?.addEventListener('abort', onAbort, { once: true });
       try {
-        for await (const chunk of stdout as AsyncIterable<Buffer>) yield chunk;
+        const stdout = running.child.stdout;
+        if (stdout === null) throw new TypeError('stdout is piped');
+        try {
+          for await (const chunk of stdout as AsyncIterable<Buffer>) yield chunk;
+        } catch (error) {
+          // A pipe torn down by stop() reports itself; the abort is the reason worth telling.
+          signal?.throwIfAborted();
+          throw error;
+        }
+        const end = await running.ended;
+        finished = true;
+        signal?.throwIfAborted();
+        if (end.error !== undefined || end.code !== 0) throw failure(command, end);
+      } finally {
+        signal?.removeEventListener('abort', onAbort);
+        if (!finished) await running.stop();
+      }
+    },
+
+    async consume(command, stdin, signal) {
+      signal?.throwIfAborted();
+      const running = start(command, ['pipe', 'ignore', 'pipe'], stopGraceMs);
+      const pipe = running.child.stdin;
+      if (pipe === null) throw new TypeError('stdin is piped');
+      // EPIPE comes when the child has read what it wants or has died; its exit status says which.
+      pipe.on('error', () => {});
+      const onAbort = () => void running.stop();
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const source = stdin[Symbol.asyncIterator]();
+      let waiting = false;
+      const release = async () => {
+        const released = source.return?.();
+        // A source that is silent cannot be hurried: it is released when it answers, and a dead child is told of now.
+        if (waiting) released?.catch(() => {});
+        else await released;
+      };
+      try {
+        const feed = feeder(running.ended);
+        for (;;) {
+          waiting = true;
+          const step = await feed.orEnd(source.next());
+          if (step === undefined) break;
+          waiting = false;
+          if (step.done === true || pipe.destroyed) break;
+          await new Promise<void>((resolve) => {
+            // The callback also comes, with an error, when the pipe closes.
+            if (pipe.write(step.value, () => resolve())) resolve();
+          });
+        }
+        if (!pipe.destroyed) pipe.end();
+        const end = await running.ended;
+        await release();
+        signal?.throwIfAborted();
+        if (end.error !== undefined || end.code !== 0) throw failure(command, end);
       } catch (error) {
-        // A pipe torn down by stop() reports itself; the abort is the reason worth telling.
+        await running.stop();
+        await release();
         signal?.throwIfAborted();
         throw error;
+      } finally {
+        signal?.removeEventListener('abort', onAbort);
       }
-      const end = await running.ended;
-      finished = true;
-      signal?.throwIfAborted();
-      if (end.error !== undefined || end.code !== 0) throw failure(command, end);
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
-      if (!finished) await running.stop();
-    }
-  },
+    },
+  };
+}
 
-  async consume(command, stdin, signal) {
-    signal?.throwIfAborted();
-    const running = start(command, ['pipe', 'ignore', 'pipe']);
-    const pipe = running.child.stdin;
-    if (pipe === null) throw new TypeError('stdin is piped');
-    // EPIPE comes when the child has read what it wants or has died; its exit status says which.
-    pipe.on('error', () => {});
-    const onAbort = () => void running.stop();
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const source = stdin[Symbol.asyncIterator]();
-    try {
-      // Raced against the child's end: a child that dies while the source is quiet must be noticed at once.
-      for (;;) {
-        const step = await Promise.race([source.next(), running.ended.then(() => undefined)]);
-        if (step === undefined || step.done === true || pipe.destroyed) break;
-        await new Promise<void>((resolve) => {
-          // The callback also comes, with an error, when the pipe closes.
-          if (pipe.write(step.value, () => resolve())) resolve();
-        });
-      }
-      if (!pipe.destroyed) pipe.end();
-      const end = await running.ended;
-      await source.return?.();
-      signal?.throwIfAborted();
-      if (end.error !== undefined || end.code !== 0) throw failure(command, end);
-    } catch (error) {
-      await running.stop();
-      await source.return?.();
-      signal?.throwIfAborted();
-      throw error;
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
-    }
-  },
-};
+export const systemProcesses: ProcessRunner = createProcessRunner();
+
+/**
+ * Waits for a promise or for the child's end, whichever comes first. Not Promise.race: that leaves a reaction on the long-lived
+ * promise each time, which is memory in proportion to the stream.
+ */
+function feeder(ended: Promise<unknown>): { orEnd<T>(promise: Promise<T>): Promise<T | undefined> } {
+  let gone = false;
+  let onEnd = () => {};
+  void ended.then(() => {
+    gone = true;
+    onEnd();
+  });
+  return {
+    orEnd: (promise) =>
+      new Promise((resolve, reject) => {
+        onEnd = () => resolve(undefined);
+        promise.then(resolve, reject);
+        if (gone) onEnd();
+      }),
+  };
+}
