@@ -24,7 +24,7 @@ import type { Instant } from '../platform/clock.ts';
 import type { ProcessRunner } from '../platform/processes.ts';
 import type { ConnectionSettings } from '../postgres/connection.ts';
 import { dumpDatabase } from '../postgres/dump.ts';
-import { summarize, takeFingerprint } from '../postgres/fingerprint.ts';
+import { noFingerprint, summarize, takeFingerprint } from '../postgres/fingerprint.ts';
 import { dumpGlobals } from '../postgres/globals.ts';
 import { type ExportedSnapshot, exportSnapshot } from '../postgres/snapshot.ts';
 import { findTools } from '../postgres/tools.ts';
@@ -222,9 +222,15 @@ async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot): Prom
   // Beside the dump and under the same snapshot; whichever fails first stops the other.
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  const taking = takeFingerprint(snapshot.settings, { mode: input.fingerprint, snapshot: snapshot.id }, either);
+  const ready = Promise.withResolvers<void>();
+  const taking = takeFingerprint(
+    snapshot.settings,
+    { mode: input.fingerprint, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs, onReady: () => ready.resolve() },
+    either,
+  );
   taking.catch(() => {});
   try {
+    await untilReady(ready.promise, taking, signal);
     const sizeHint = snapshot.source.sizeBytes;
     const dump = await run.phase(
       'dump',
@@ -267,14 +273,19 @@ async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot): Prom
   return { artifacts, warnings, fingerprint: summarize(taken.fingerprint), pgDump: tools.version, partial: taken.warning !== undefined };
 }
 
-const nothing: Fingerprint = {
-  version: 1,
-  mode: 'off',
-  tables: [],
-  sequences: [],
-  largeObjects: { count: 0, bytes: 0, digest: null },
-  inventory: [],
-};
+/**
+ * Sequences and TRUNCATE do not obey snapshots: the dump starts once the fingerprint has its locks and sequences, so that
+ * it cannot show less. A lock that the fingerprint does not get, the dump would not get either: the attempt is over.
+ */
+async function untilReady(ready: Promise<void>, taking: Promise<Fingerprint>, signal: AbortSignal): Promise<void> {
+  try {
+    await Promise.race([ready, taking]);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isJetbackupError(error, 'dump-interrupted-by-lock', 'dump-recovery-conflict')) throw error;
+    // Anything else is told once the dump is safe: settleFingerprint().
+  }
+}
 
 /**
  * A database that can be dumped but not fingerprinted is still worth its backup: it is committed without one, with a
@@ -290,7 +301,7 @@ async function settleFingerprint(
     signal.throwIfAborted();
     if (!isJetbackupError(error) || catalogue[error.code].exit !== catalogue['dump-failed'].exit) throw error;
     const hint = error.hint === undefined ? '' : ` ${error.hint}`;
-    return { fingerprint: nothing, warning: `no fingerprint was taken: ${error.message}.${hint}` };
+    return { fingerprint: noFingerprint, warning: `no fingerprint was taken: ${error.message}.${hint}` };
   }
 }
 
