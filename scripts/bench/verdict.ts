@@ -1,0 +1,92 @@
+import Table from 'cli-table3';
+import { type LineResult, ratio } from './lines.ts';
+import type { Measurement } from './measure.ts';
+import { times, withSpread } from './table.ts';
+
+export interface Verdict {
+  readonly target: string;
+  /** For a person; says why where nothing was measured. */
+  readonly measured: string;
+  readonly result: 'met' | 'missed' | 'not measured';
+}
+
+/** jetbackup's own process, bytes. */
+const MEMORY_LIMIT = 256e6;
+/** How much more memory the large database may take than the small one. */
+const MEMORY_GROWTH_LIMIT = 1.2;
+
+const wallTargets: readonly { readonly text: string; readonly line: string; readonly to: string; readonly limit: number }[] = [
+  { text: 'backup with gzip / pg_dump | gzip', line: 'jetbackup-gzip', to: 'model', limit: 0.7 },
+  { text: 'backup with zstd / pg_dump | gzip', line: 'jetbackup-zstd', to: 'model', limit: 0.5 },
+  { text: 'backup with zstd / pg_dump -Fc -Z0 > /dev/null', line: 'jetbackup-zstd', to: 'uncompressed', limit: 1.25 },
+  { text: 'restore (gzip) / gunzip | psql', line: 'restore-jetbackup-gzip', to: 'restore-model', limit: 1 },
+  { text: 'restore (gzip) / pg_restore -j2 from -Fd', line: 'restore-jetbackup-gzip', to: 'restore-directory', limit: 1.15 },
+];
+
+/** The targets over the medians of the ratios within each round. */
+export function judgeTimes(results: readonly LineResult[]): readonly Verdict[] {
+  const byId = new Map(results.map((line) => [line.id, line]));
+  return wallTargets
+    .filter(({ line, to }) => byId.has(line) && byId.has(to))
+    .map(({ text, line, to, limit }) => {
+      const found = ratio(byId.get(line), byId.get(to), (run) => run.wallMs);
+      return {
+        target: `wall time, ${text}: at most ${times(limit)}`,
+        measured: found === undefined ? 'a line failed' : withSpread(found),
+        result: found === undefined ? 'not measured' : verdictOf(found.median <= limit),
+      };
+    });
+}
+
+/** Memory and scratch files over all of jetbackup's own runs: the worst of them counts, not the median. */
+export function judgeResources(results: readonly LineResult[]): readonly Verdict[] {
+  const ours = results.filter(({ id, runs }) => id.includes('jetbackup') && runs.length > 0);
+  const worst = ours
+    .flatMap(({ title, runs }) => runs.map((run) => ({ title, peak: run.ownPeakBytes })))
+    .toSorted((a, b) => a.peak - b.peak)
+    .at(-1);
+  if (worst === undefined) return [];
+  const scratch = new Set(
+    ours.flatMap(({ title, runs }) => runs.flatMap((run) => run.scratch.map(({ path, bytes }) => `${path}, ${bytes} bytes (${title})`))),
+  );
+  return [
+    {
+      target: `peak memory of jetbackup's own process: under ${MEMORY_LIMIT / 1e6} MB`,
+      measured: `${(worst.peak / 1e6).toFixed(0)} MB (${worst.title})`,
+      result: verdictOf(worst.peak < MEMORY_LIMIT),
+    },
+    {
+      target: 'scratch files of more than 1 MiB: none',
+      measured: scratch.size === 0 ? 'none' : [...scratch].join('\n'),
+      result: verdictOf(scratch.size === 0),
+    },
+  ];
+}
+
+/** Whether memory grows with the database: pairs of the same line over the small and over the large one. */
+export function judgeGrowth(
+  pairs: readonly { readonly title: string; readonly small: readonly Measurement[]; readonly large: readonly Measurement[] }[],
+  sizes: { readonly small: number; readonly large: number },
+): readonly Verdict[] {
+  const most = (runs: readonly Measurement[]) => Math.max(...runs.map((run) => run.ownPeakBytes));
+  return pairs.map(({ title, small, large }) => {
+    const target = `own peak memory, ${title}, ${sizes.large} MB / ${sizes.small} MB: at most ${times(MEMORY_GROWTH_LIMIT)}`;
+    if (small.length === 0 || large.length === 0) return { target, measured: 'a line failed', result: 'not measured' };
+    const [few, many] = [most(small), most(large)];
+    return {
+      target,
+      measured: `${times(many / few)} (${(few / 1e6).toFixed(0)} MB, ${(many / 1e6).toFixed(0)} MB)`,
+      result: verdictOf(many / few <= MEMORY_GROWTH_LIMIT),
+    };
+  });
+}
+
+function verdictOf(met: boolean): Verdict['result'] {
+  return met ? 'met' : 'missed';
+}
+
+export function verdictTable(verdicts: readonly Verdict[]): string {
+  const table = new Table({ head: ['target', 'measured', ''], style: { head: [], border: [] } });
+  for (const { target, measured, result } of verdicts) table.push([target, measured, result === 'met' ? 'met' : result.toUpperCase()]);
+  return table.toString();
+}
