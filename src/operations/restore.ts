@@ -14,7 +14,7 @@ import type { Opener } from '../crypto/sealer.ts';
 import type { PublicKey } from '../crypto/signature.ts';
 import type { ProcessRunner } from '../platform/processes.ts';
 import { type ConnectionSettings, describeConnection, withDatabase } from '../postgres/connection.ts';
-import { compareFingerprints, takeFingerprint } from '../postgres/fingerprint.ts';
+import { compareFingerprints, refreshedViews, takeFingerprint } from '../postgres/fingerprint.ts';
 import {
   analyzeDatabase,
   createRoles,
@@ -183,7 +183,7 @@ async function restoreInto(
   const partial = input.tables.length > 0 || input.schemas.length > 0;
   let compared = false;
   if (expected !== undefined && !partial) {
-    await run.phase('checks', 'comparing with the backup’s fingerprint', () => compare(staging, expected, input, signal));
+    await run.phase('checks', 'comparing with the backup’s fingerprint', () => compare(deps, staging, expected, input, signal));
     compared = true;
   }
   await run.phase('promote', `naming it ${plan.database}`, async () => {
@@ -265,9 +265,16 @@ async function readFingerprint(deps: RestoreDeps, manifest: Manifest, signal: Ab
 
 const SHOWN_DIFFERENCES = 20;
 
-async function compare(staging: Staging, expected: Fingerprint, input: RestoreInput, signal: AbortSignal): Promise<void> {
+async function compare(
+  deps: RestoreDeps,
+  staging: Staging,
+  expected: Fingerprint,
+  input: RestoreInput,
+  signal: AbortSignal,
+): Promise<void> {
   const actual = await takeFingerprint(staging.settings, { mode: expected.mode }, signal);
   const differences: Difference[] = compareFingerprints(expected, actual, { noOwner: input.noOwner });
+  for (const text of refreshedViews(expected, actual)) deps.log({ type: 'note', text });
   if (differences.length === 0) return;
   const shown = differences.slice(0, SHOWN_DIFFERENCES).map((difference) => `\n  ${difference.message}`);
   const more = differences.length > SHOWN_DIFFERENCES ? `\n  and ${differences.length - SHOWN_DIFFERENCES} more` : '';
