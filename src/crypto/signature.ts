@@ -7,8 +7,8 @@ import {
   verify as verifyBytes,
 } from 'node:crypto';
 import { sha256Hex } from '../core/bytes.ts';
-import { JetbackupError } from '../core/errors.ts';
-import { canonicalBytes, type Manifest, type UnsignedManifest } from '../core/manifest.ts';
+import { JetbackupError, messageOf } from '../core/errors.ts';
+import { canonicalBytes, encodeManifest, type Manifest, parseManifest, type UnsignedManifest } from '../core/manifest.ts';
 
 /** An Ed25519 public key (RFC 8032) that manifests may be signed with. */
 export interface PublicKey {
@@ -82,9 +82,19 @@ export function publicKeyPem(publicKey: PublicKey): string {
   return publicKey.key.export({ type: 'spki', format: 'pem' }).toString();
 }
 
+/**
+ * Signs a manifest. What it returns is known to hold when it is read back: a manifest with a value that its stored form loses or
+ * refuses throws here, while the backup can still fail, and not on the day of the restore.
+ */
 export function sign(manifest: UnsignedManifest, key: SigningKey): Manifest {
   const value = signBytes(null, canonicalBytes(manifest), key.key).toString('base64');
-  return { ...manifest, signature: { algorithm: 'ed25519', keyId: key.publicKey.keyId, value } };
+  const signed: Manifest = { ...manifest, signature: { algorithm: 'ed25519', keyId: key.publicKey.keyId, value } };
+  try {
+    verify(parseManifest(encodeManifest(signed), 'the new manifest'), [key.publicKey]);
+  } catch (cause) {
+    throw new JetbackupError('bug', `the manifest of ${manifest.id} would not hold when it is read back: ${messageOf(cause)}`, { cause });
+  }
+  return signed;
 }
 
 /** Returns only when one of `publicKeys` signed exactly this manifest; else throws `not-authentic`. */

@@ -95,6 +95,17 @@ describe('a signed manifest', () => {
   });
 });
 
+describe('a manifest that its stored form would change', () => {
+  const lost = Object.defineProperty({}, '__proto__', { value: 'x', enumerable: true });
+  test.each([
+    ['a tag that JSON cannot carry', sampleManifest({ tags: lost })],
+    ['an id of another form', sampleManifest({ id: 'latest' })],
+    ['an instant that is none', sampleManifest({ snapshotInstant: 'yesterday' })],
+  ])('is not signed: %s', (_, manifest) => {
+    expect(caught(() => sign(manifest, key)).code).toBe('bug');
+  });
+});
+
 describe('a signing key', () => {
   test('goes into files and back', () => {
     expect(key.publicKey.text).toBe(pair.publicKey);
