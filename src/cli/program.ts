@@ -15,8 +15,12 @@ export interface GlobalOptions {
   readonly quiet?: boolean;
 }
 
-/** Builds the command line. Parsing errors are thrown as CommanderError; help goes to `writeHelp`. */
-export function createProgram(registry: Registry, version: string, writeHelp: (text: string) => void): Command {
+/** Builds the command line. Parsing errors are thrown as CommanderError and not printed; help is, to `out`, or to `err` where no command was given. */
+export function createProgram(
+  registry: Registry,
+  version: string,
+  write: { readonly out: (text: string) => void; readonly err: (text: string) => void },
+): Command {
   const program = new Command('jetbackup');
   program
     .description('PostgreSQL backups that count only once they have been restored.')
@@ -29,7 +33,7 @@ export function createProgram(registry: Registry, version: string, writeHelp: (t
     .option('-q, --quiet', 'print results, warnings and errors only')
     .showSuggestionAfterError(true)
     .exitOverride()
-    .configureOutput({ writeOut: writeHelp, writeErr: () => {}, outputError: () => {} })
+    .configureOutput({ writeOut: write.out, writeErr: write.err, outputError: () => {} })
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false });
   registerInit(program, registry);
   registerBackup(program, registry);

@@ -160,7 +160,8 @@ export function lineProgress(options: {
         log('info', doneText(phases.get(event.phase), event), { phase: event.phase, ms: Math.round(event.ms), bytes: event.bytes });
         phases.delete(event.phase);
       } else {
-        log(event.type === 'warning' ? 'warn' : 'info', event.text, event.type === 'warning' ? { hint: event.hint } : {});
+        const hint = event.type === 'warning' && event.hint !== undefined ? `; ${event.hint}` : '';
+        log(event.type === 'warning' ? 'warn' : 'info', `${event.text}${hint}`);
       }
     },
     tick,

@@ -37,7 +37,10 @@ export async function run(argv: readonly string[], context: CliContext): Promise
       ),
     bare: (command, work) => finish(command.optsWithGlobals<GlobalOptions>(), (out) => work(context, out)),
   };
-  const program = createProgram(registry, context.version, (text) => void context.streams.stdout.write(text));
+  const program = createProgram(registry, context.version, {
+    out: (text) => void context.streams.stdout.write(text),
+    err: (text) => void context.streams.stderr.write(text),
+  });
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exitCode;

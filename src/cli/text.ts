@@ -15,7 +15,7 @@ export function colorsFor(stream: { readonly isTTY?: boolean }, env: Readonly<Re
 
 /** 1024-based, as pg_size_pretty counts, but with the unambiguous names. */
 export function bytesText(bytes: number): string {
-  return prettyBytes(bytes, { binary: true, maximumFractionDigits: bytes < 10 * 1024 ? 0 : 1 });
+  return prettyBytes(bytes, { binary: true });
 }
 
 export function durationText(ms: number): string {
@@ -24,6 +24,11 @@ export function durationText(ms: number): string {
 
 export function countText(count: number): string {
   return count.toLocaleString('en-US');
+}
+
+/** `1 table`, `1,204 tables`. */
+export function counted(count: number, noun: string): string {
+  return `${countText(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** `2026-11-20 02:00:03+01:00`: local time with its offset, so that it says the same to everybody. */

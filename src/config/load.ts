@@ -208,6 +208,7 @@ function assemble(parts: Parts): Config {
       ...databases.map(({ name }) => name),
       ...config.databases.flatMap(({ url }) => (url === undefined ? [] : wordsOf(url))),
       'postgres',
+      'password',
     ],
   };
 }

@@ -36,8 +36,8 @@ export type Redact = (text: string) => string;
 
 /** Secrets that are recognised by their form, whoever printed them. */
 const patterns: readonly (readonly [RegExp, string])[] = [
-  // The password of any URL, up to the last @ before the host: passwords with an unescaped @ exist. Not a port.
-  [/([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):(?!\d{1,5}(?:[/?#\s]|$))[^\s]*@/gi, `$1:${REDACTED}@`],
+  // The password of any URL, up to the last @ before the host: passwords with an unescaped @ exist. Not a port, and not the word in our own hints.
+  [/([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):(?!\d{1,5}(?:[/?#\s]|$)|password@)[^\s]*@/gi, `$1:${REDACTED}@`],
   [/((?:password|passwd|passphrase|secret(?:_?access)?_?key)\s*[=:]\s*)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&,;]+)/gi, `$1${REDACTED}`],
   [/AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]+/gi, REDACTED],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, REDACTED],

@@ -8,7 +8,7 @@ import { errorBody } from '../json.ts';
 import { help, type Registry } from '../registry.ts';
 import { configuredDatabase, type Outcome, redactorOf, type Session } from '../session.ts';
 import { summarize } from '../summary.ts';
-import { bytesText, type Colors, countText, durationText, instantText } from '../text.ts';
+import { bytesText, type Colors, counted, durationText, instantText } from '../text.ts';
 
 interface BackupOptions {
   readonly database?: string[];
@@ -22,7 +22,7 @@ export function registerBackup(program: Command, registry: Registry): void {
     .command('backup')
     .summary('back up now')
     .description(
-      'Makes one backup of each database: one snapshot, dumped, compressed and encrypted on the way to the repository.\nWithout a name, every configured database is backed up, one after the other.',
+      'Makes one backup of each database: one snapshot, dumped, compressed and encrypted on the way to the repository. Without a name, every configured database is backed up, one after the other.',
     )
     .argument('[database...]', 'names of configured databases')
     .option('-d, --database <name>', 'the same as naming it', (name: string, before: string[] = []) => [...before, name])
@@ -139,7 +139,7 @@ function secondsOf(run: BackupResult['run']): number {
 
 function backupText({ manifest, run, partial }: BackupResult, timeZone: string, colors: Colors): string {
   const { database, id, snapshotInstant, dumpBytes, storedBytes, fingerprint } = summarize(manifest);
-  const rows = fingerprint.mode === 'off' ? '' : `, ${countText(fingerprint.rows)} rows in ${countText(fingerprint.tables)} tables`;
+  const rows = fingerprint.mode === 'off' ? '' : `, ${counted(fingerprint.rows, 'row')} in ${counted(fingerprint.tables, 'table')}`;
   const head = partial ? colors.yellow('backed up in part') : colors.green('backed up');
   return [
     `${head} ${database}: ${colors.bold(id)}`,

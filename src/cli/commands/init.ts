@@ -25,7 +25,7 @@ export function registerInit(program: Command, registry: Registry): void {
     .command('init')
     .summary('set up a folder and a repository')
     .description(
-      'Makes the configuration, an age identity, a signing key and the repository. What is already in DATABASE_URL (or\nPGHOST, PGUSER, PGDATABASE …) and JETBACKUP_REPOSITORY is taken from there; at a terminal the rest is asked for.\nThe connection is written down without its password, which goes into a password file of its own (0600).\nNo file is ever overwritten.',
+      'Makes the configuration, an age identity, a signing key and the repository. What is already in DATABASE_URL (or PGHOST, PGUSER, PGDATABASE …) and JETBACKUP_REPOSITORY is taken from there; at a terminal the rest is asked for. The connection is written down without its password, which goes into a password file of its own (0600). No file is ever overwritten.',
     )
     .option('--dir <dir>', 'where to put the files; made if it is not there (default: the current folder)')
     .option('--repository <url>', 's3://BUCKET/PREFIX?region=… or file:///DIRECTORY')
@@ -132,7 +132,7 @@ async function gather(context: CliContext, output: Output, options: InitOptions)
     problems.push({
       source: 'DATABASE_URL',
       message: 'the database to back up is not known',
-      remedy: 'Set DATABASE_URL to postgres://USER:PASSWORD@HOST:5432/DATABASE, or PGHOST, PGUSER, PGPASSWORD and PGDATABASE.',
+      remedy: 'Set DATABASE_URL to postgres://user:password@host:5432/database, or PGHOST, PGUSER, PGPASSWORD and PGDATABASE.',
     });
   }
 
@@ -211,7 +211,7 @@ function initText({ directory, cwd, location, files, publicKey, colors }: View):
     colors.bold('Put into escrow now, away from this machine and from the repository:'),
     `  ${join(directory, IDENTITY_FILE)}   without it, no backup can ever be opened`,
     `  ${publicKey}   tells your backups from forged ones`,
-    'Add both secret keys to .gitignore if this folder is under version control.',
+    'If this folder is under version control, leave all but jetbackup.yaml out of it.',
     '',
     colors.bold('Next:'),
     ...(here ? [] : [`  cd ${directory}`]),

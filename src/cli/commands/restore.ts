@@ -30,7 +30,7 @@ export function registerRestore(program: Command, registry: Registry): void {
     .command('restore')
     .summary('restore into a fresh database')
     .description(
-      'Restores the newest backup whose snapshot is at or before WHEN into a fresh database, compares it with the backup’s\nfingerprint, and only then gives it its name. An existing database is never touched.\n\nIt goes to the server that the database was backed up from, under the database’s own name where that is free, and\notherwise as NAME_restored_<instant of the snapshot>.',
+      'Restores the newest backup whose snapshot is at or before WHEN into a fresh database, compares it with the backup’s fingerprint, and only then gives it its name. An existing database is never touched.\n\nIt goes to the server that the database was backed up from, under the database’s own name where that is free, and otherwise as NAME_restored_<instant of the snapshot>.',
     )
     .argument('<when>', 'latest, yesterday, a date (its end), a date and time, or the id of a backup')
     .option('-d, --database <name>', 'whose backup; may be left out where there is one database')

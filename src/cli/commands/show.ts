@@ -6,7 +6,7 @@ import type { Authentic } from '../json.ts';
 import { help, type Registry } from '../registry.ts';
 import { type Outcome, repositoryDatabase, type Session } from '../session.ts';
 import { summarize } from '../summary.ts';
-import { bytesText, type Colors, countText, fieldsText, instantText, tableText } from '../text.ts';
+import { bytesText, type Colors, counted, fieldsText, instantText, tableText } from '../text.ts';
 import { authenticOf } from './list.ts';
 
 export function registerShow(program: Command, registry: Registry): void {
@@ -69,7 +69,7 @@ function showText(manifest: Manifest, authentic: Authentic, timeZone: string, co
       'fingerprint',
       fingerprint.mode === 'off'
         ? 'none'
-        : `${fingerprint.mode}: ${countText(fingerprint.rows)} rows in ${countText(fingerprint.tables)} tables, ${countText(fingerprint.objects)} objects`,
+        : `${fingerprint.mode}: ${counted(fingerprint.rows, 'row')} in ${counted(fingerprint.tables, 'table')}, ${counted(fingerprint.objects, 'object')}`,
     ],
     [
       'tags',
