@@ -1,8 +1,10 @@
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError } from '../core/errors.ts';
 
-export const sections = ['none', 'pre-data', 'data', 'post-data'] as const;
-export type Section = (typeof sections)[number];
+export type Section = 'pre-data' | 'data' | 'post-data';
+
+/** By the number in the archive. */
+const sections = [undefined, 'none', 'pre-data', 'data', 'post-data'] as const;
 
 export interface ArchiveEntry {
   readonly dumpId: number;
@@ -10,6 +12,7 @@ export interface ArchiveEntry {
   readonly tag: string;
   /** What kind of object: `TABLE`, `TABLE DATA`, `INDEX`, ... */
   readonly desc: string;
+  /** Comments, labels and rights stand in no section of their own: they belong to that of the entry before them, as for pg_restore. */
   readonly section: Section;
   readonly namespace: string | null;
   readonly tablespace: string | null;
@@ -165,6 +168,7 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
   const dumpVersion = read.text() ?? '';
   const count = read.int();
   const entries: ArchiveEntry[] = [];
+  let current: Section = 'pre-data';
   for (let index = 0; index < count; index += 1) {
     const dumpId = read.int();
     if (dumpId <= 0) throw damaged('has a table of contents that cannot be read');
@@ -173,8 +177,9 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
     read.text(); // its OID
     const tag = read.text() ?? '';
     const desc = read.text() ?? '';
-    const section = sections[read.int() - 1];
+    const section = sections[read.int()];
     if (section === undefined) throw damaged('has a table of contents that cannot be read');
+    if (section !== 'none') current = section;
     read.text(); // definition
     read.text(); // drop statement
     read.text(); // COPY statement
@@ -191,7 +196,7 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
       dumpId,
       tag,
       desc,
-      section,
+      section: current,
       namespace: namespace || null,
       tablespace: tablespace || null,
       owner: owner || null,

@@ -29,8 +29,8 @@ export async function readSource(client: pg.Client, versionNum: number): Promise
             ${major >= 15 ? 'd.datcollversion' : 'NULL::text'} AS "collationVersion",
             d.datconnlimit AS "connectionLimit", t.spcname AS tablespace, shobj_description(d.oid, 'pg_database') AS comment,
             d.datacl::text[] AS acl, pg_database_size(d.oid)::text AS size,
-            coalesce((SELECT json_agg(json_build_object('role', r.rolname, 'setting', c.setting) ORDER BY r.rolname NULLS FIRST, c.setting)
-               FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting) LEFT JOIN pg_roles r ON r.oid = s.setrole
+            coalesce((SELECT json_agg(json_build_object('role', r.rolname, 'setting', c.setting) ORDER BY r.rolname NULLS FIRST, c.position)
+               FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) WITH ORDINALITY AS c (setting, position) LEFT JOIN pg_roles r ON r.oid = s.setrole
               WHERE s.setdatabase = d.oid), '[]') AS settings,
             coalesce((SELECT json_agg(json_build_object('name', e.extname, 'version', e.extversion, 'schema', n.nspname) ORDER BY e.extname)
                FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace), '[]') AS extensions

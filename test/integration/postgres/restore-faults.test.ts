@@ -1,0 +1,239 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { isJetbackupError, JetbackupError } from '../../../src/core/errors.ts';
+import type { ConnectionSettings } from '../../../src/postgres/connection.ts';
+import {
+  createStagingDatabase,
+  inspectTarget,
+  missingPrerequisites,
+  restoreArchive,
+  type Staging,
+  sweepStaging,
+} from '../../../src/postgres/restore.ts';
+import type { ClientTools } from '../../../src/postgres/tools.ts';
+import { chooseTools } from '../../../src/postgres/tools-choice.ts';
+import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
+import { baseEnv, deps, diverseSql, dump, fill, settingsOf, type Taken, tools } from './pipeline.ts';
+
+async function failure(work: Promise<unknown>): Promise<JetbackupError> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (thrown) => thrown,
+  );
+  if (!isJetbackupError(error)) throw new Error('it should have failed with an error of the catalogue', { cause: error });
+  return error;
+}
+
+describe('a restore that cannot go well', () => {
+  let source: PostgresServer;
+  let target: PostgresServer;
+  let used: ClientTools;
+  let taken: Taken;
+  let settings: ConnectionSettings;
+  let run = 0;
+
+  beforeAll(async () => {
+    [source, target, used] = await Promise.all([startPostgres(17), startPostgres(17), tools(17)]);
+    await source.query("CREATE DATABASE src TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+    await source.query(await diverseSql(), 'src');
+    taken = await dump(settingsOf(source, 'src'), used);
+    settings = settingsOf(target, 'copy');
+  });
+  afterAll(async () => {
+    await Promise.all([source?.stop(), target?.stop()]);
+  });
+  beforeEach(() => {
+    run += 1;
+  });
+
+  const stage = (at = settings): Promise<Staging> =>
+    createStagingDatabase(at, {
+      source: taken.snapshot.source,
+      finalName: 'copy',
+      runId: `x-run${String(run).padStart(3, '0')}`,
+      noOwner: false,
+    });
+  const databases = async () =>
+    (await target.query("SELECT datname FROM pg_database WHERE datname LIKE 'copy%'")).map(({ datname }) => datname);
+
+  it('names the role that is missing and the statement that asked for it, and leaves nothing behind', async () => {
+    const error = await failure(
+      (async () => {
+        await using staging = await stage();
+        await fill(staging, taken.archive, used);
+      })(),
+    );
+    expect(error.code).toBe('role-missing');
+    expect(error.message).toContain('OWNER TO app');
+    expect(error.hint).toContain('--no-owner');
+    expect(await databases()).toEqual([]);
+    expect((await readdir('/dev/shm')).filter((name) => name.includes(`-${process.pid}-`))).toEqual([]);
+  });
+
+  it('names the extension that is missing, before and during the restore', async () => {
+    await using bare = await startPostgres(17);
+    expect(await bare.exec(['rm', '/usr/share/postgresql/17/extension/pg_trgm.control'])).toMatchObject({ exitCode: 0 });
+    const there = settingsOf(bare, 'copy');
+    const state = await inspectTarget(there);
+    expect(missingPrerequisites(taken.snapshot.source, taken.snapshot.server, state, { noOwner: true })).toEqual([
+      expect.objectContaining({
+        code: 'extension-missing',
+        message: expect.stringContaining('"pg_trgm"'),
+        hint: expect.stringContaining('apt-get install postgresql-contrib'),
+      }),
+    ]);
+    await using staging = await stage(there);
+    const error = await failure(fill(staging, taken.archive, used, { noOwner: true }));
+    expect(error).toMatchObject({ code: 'extension-missing', hint: expect.stringContaining('pg_trgm') });
+  });
+
+  it('refuses a target of an older major: at once, by the choice of tools, and at the last in pg_restore’s own words', async () => {
+    await using old = await startPostgres(15);
+    const there = settingsOf(old, 'copy');
+    const state = await inspectTarget(there);
+    expect(missingPrerequisites(taken.snapshot.source, taken.snapshot.server, state, { noOwner: true })).toEqual([
+      expect.objectContaining({ code: 'target-too-old', message: expect.stringContaining('PostgreSQL 17') }),
+    ]);
+    const request = { serverVersionNum: state.server.versionNum, purpose: 'restore', dumpedBy: used.version } as const;
+    expect(chooseTools([used, await tools(15)], request)).toMatchObject({
+      reason: expect.stringContaining('cannot restore into PostgreSQL 15'),
+    });
+    await using staging = await stage(there);
+    expect(await failure(fill(staging, taken.archive, used, { noOwner: true }))).toMatchObject({
+      code: 'target-too-old',
+      hint: expect.stringContaining('transaction_timeout'),
+    });
+  });
+
+  it('fails when the archive turns out wrong at its very end, though pg_restore has had all that it wants', async () => {
+    await target.query('CREATE ROLE app; CREATE ROLE "odd ""role"""');
+    await using staging = await stage();
+    const archive = (async function* () {
+      yield taken.archive;
+      yield Buffer.alloc(1024 * 1024);
+      throw new JetbackupError('damaged', 'the last segment does not hold');
+    })();
+    const error = await failure(
+      restoreArchive(deps, { settings: staging.settings, tools: used, archive, jobs: 1, noOwner: false, baseEnv }),
+    );
+    expect(error).toMatchObject({ code: 'damaged', message: 'the last segment does not hold' });
+  });
+
+  it('fails when the archive breaks off half way', async () => {
+    await using staging = await stage();
+    const archive = (async function* () {
+      yield taken.archive.subarray(0, taken.archive.byteLength / 2);
+      throw new JetbackupError('storage-unreachable', 'cut');
+    })();
+    const error = await failure(
+      restoreArchive(deps, { settings: staging.settings, tools: used, archive, jobs: 1, noOwner: false, baseEnv }),
+    );
+    expect(error.code).toBe('storage-unreachable');
+    const short = taken.archive.subarray(0, taken.archive.byteLength / 2);
+    await using second = await createStagingDatabase(settings, {
+      source: taken.snapshot.source,
+      finalName: 'copy',
+      runId: 'x-short1',
+      noOwner: false,
+    });
+    expect((await failure(fill(second, short, used))).code).toBe('damaged');
+  });
+
+  it('stops at once when aborted, and the staging database can be dropped all the same', async () => {
+    const stop = new AbortController();
+    await using staging = await createStagingDatabase(
+      settings,
+      { source: taken.snapshot.source, finalName: 'copy', runId: 'x-abort1', noOwner: false },
+      stop.signal,
+    );
+    const archive = (async function* () {
+      yield taken.archive.subarray(0, 200_000);
+      stop.abort(new Error('Ctrl-C'));
+      yield taken.archive.subarray(200_000);
+    })();
+    await expect(
+      restoreArchive(deps, { settings: staging.settings, tools: used, archive, jobs: 1, noOwner: false, baseEnv }, stop.signal),
+    ).rejects.toThrow('Ctrl-C');
+    await staging.drop();
+    expect(await databases()).toEqual([]);
+    expect((await readdir('/dev/shm')).filter((name) => name.includes(`-${process.pid}-`))).toEqual([]);
+  });
+
+  it('fails as unreachable when the server ends the connection while rows are loaded', async () => {
+    await using staging = await stage();
+    const archive = (async function* () {
+      yield taken.archive.subarray(0, 200_000);
+      await expect
+        .poll(
+          () => target.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jetbackup pg_restore data'"),
+          { timeout: 5000 },
+        )
+        .toHaveLength(1);
+      yield taken.archive.subarray(200_000);
+    })();
+    const error = await failure(
+      restoreArchive(deps, { settings: staging.settings, tools: used, archive, jobs: 1, noOwner: false, baseEnv }),
+    );
+    expect(error.code).toBe('target-unreachable');
+  });
+
+  it('does not show the user’s rows in its error', async () => {
+    await using staging = await stage();
+    const content = createHash('md5').update('4999').digest('hex');
+    const archive = Buffer.from(taken.archive);
+    const at = archive.indexOf(`4999\t${content}`);
+    expect(at).toBeGreaterThan(0);
+    archive.set(Buffer.from('zz99'), at);
+    const error = await failure(fill(staging, archive, used));
+    expect(error.code).toBe('restore-failed');
+    expect(error.message).toContain('COPY t, line 4999');
+    expect(error.message).not.toContain(content);
+  });
+
+  it('never takes a name that is in use', async () => {
+    await using staging = await stage();
+    await target.query('CREATE DATABASE taken');
+    expect((await failure(staging.promote('taken'))).code).toBe('target-exists');
+    expect((await failure(stage())).code).toBe('target-exists');
+    expect(await databases()).toEqual([staging.name]);
+  });
+
+  it('says which locale the target lacks', async () => {
+    const odd = { ...taken.snapshot.source, collate: 'tlh_QO.UTF-8', ctype: 'tlh_QO.UTF-8' };
+    const error = await failure(createStagingDatabase(settings, { source: odd, finalName: 'copy', runId: 'x-locale', noOwner: false }));
+    expect(error).toMatchObject({
+      code: 'restore-failed',
+      message: expect.stringContaining('tlh_QO.UTF-8'),
+      hint: expect.stringContaining('locale-gen'),
+    });
+    expect(await databases()).toEqual([]);
+  });
+
+  it('sweeps the staging database of a killed run with whoever is still in it, and spares those of live ones and of strangers', async () => {
+    await using live = await stage();
+    await target.query('CREATE DATABASE mine_jetbackup_abc123');
+    const argument = JSON.stringify({ url: target.url(), source: taken.snapshot.source, runId: '20261120T020000Z-dead01' });
+    const child = spawn(process.execPath, [fileURLToPath(new URL('./stage-and-hang.ts', import.meta.url)), argument], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [line] = await once(child.stdout, 'data');
+    expect(String(line)).toBe('dead_jetbackup_dead01\n');
+    expect(await sweepStaging(settings)).toEqual([]);
+
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const orphan = new pg.Client(target.connection('dead_jetbackup_dead01'));
+    const ends: unknown[] = [];
+    orphan.on('error', (error) => ends.push(error));
+    await orphan.connect();
+    await expect.poll(() => sweepStaging(settings), { timeout: 10_000 }).toEqual(['dead_jetbackup_dead01']);
+    expect(ends[0]).toMatchObject({ code: '57P01' });
+    const left = await target.query("SELECT datname FROM pg_database WHERE datname LIKE '%jetbackup%' ORDER BY 1");
+    expect(left.map(({ datname }) => datname)).toEqual([live.name, 'mine_jetbackup_abc123']);
+  });
+});
