@@ -1,11 +1,13 @@
 import { PutObjectCommand, type PutObjectCommandInput } from '@aws-sdk/client-s3';
 import { JetbackupError } from '../core/errors.ts';
-import type { CallOptions, S3Connection } from './s3-client.ts';
+import { backoffMs, type CallOptions, type S3Connection } from './s3-client.ts';
 import { isUnsupported, S3Failure } from './s3-errors.ts';
 import { callWithIntegrity, integrityHeaders } from './s3-integrity.ts';
-import { head, madeBy, PUT_ID } from './s3-object.ts';
+import { head, infoOf, madeBy, PUT_ID } from './s3-object.ts';
 import type { S3Settings } from './s3-settings.ts';
 import type { Key, ObjectInfo } from './store.ts';
+
+const LOOKS = 4;
 
 /** The headers by which a new object is encrypted, classed and recognised. */
 export function objectHeaders(
@@ -128,7 +130,10 @@ export async function putWhole(
   return written(connection, key, putId, bytes.byteLength, signal);
 }
 
-/** The store's own word about an object just written: its clock, and its size, which must be ours. */
+/**
+ * The store's own word about an object just written: its clock, and its size, which must be ours. `storage-failed` when
+ * a store has said yes and has nothing (looked for a few times: Swift may take a moment to show what it has).
+ */
 export async function written(
   connection: S3Connection,
   key: Key,
@@ -136,15 +141,25 @@ export async function written(
   size: number,
   signal: AbortSignal | undefined,
 ): Promise<ObjectInfo> {
-  let info: ObjectInfo | undefined;
+  const { clock, location, random } = connection;
+  const unseen = { key, size, modified: clock.now() };
   try {
-    info = await madeBy(connection, key, putId, { signal, attempts: 2 });
+    for (let look = 1; look <= LOOKS; look += 1) {
+      const found = await head(connection, key, { signal, attempts: 2 });
+      if (found !== undefined) {
+        // Another writer has been quick to replace it.
+        if (found.Metadata?.[PUT_ID] !== putId) return unseen;
+        if (found.ContentLength === size) return infoOf(connection, key, found);
+        throw new JetbackupError('storage-failed', `"${key}" in ${location} has ${found.ContentLength} bytes, and ${size} were written`);
+      }
+      await clock.sleep(backoffMs(look, random), signal);
+    }
   } catch (error) {
     if (!(error instanceof S3Failure)) throw error;
     // It has been stored; credentials that may only write cannot look.
+    return unseen;
   }
-  if (info !== undefined && info.size !== size) {
-    throw new JetbackupError('storage-failed', `"${key}" in ${connection.location} has ${info.size} bytes, and ${size} were written`);
-  }
-  return info ?? { key, size, modified: connection.clock.now() };
+  throw new JetbackupError('storage-failed', `${location} said that it has "${key}", and does not have it`, {
+    hint: 'Do not trust this store with backups before its operator has explained this.',
+  });
 }

@@ -41,10 +41,7 @@ export async function startHttpFaultProxy(target: { host: string; port: number }
   }
 
   function forward(incoming: IncomingMessage, onAnswer: (answer: IncomingMessage) => void, outgoing: ServerResponse): void {
-    const upstream = request(
-      { ...target, method: incoming.method, path: incoming.url, headers: incoming.headersDistinct, agent: false },
-      onAnswer,
-    );
+    const upstream = request({ ...target, method: incoming.method, path: incoming.url, headers: incoming.headers, agent: false }, onAnswer);
     upstream.on('error', () => outgoing.destroy());
     outgoing.on('close', () => upstream.destroy());
     incoming.pipe(upstream);
@@ -73,7 +70,7 @@ export async function startHttpFaultProxy(target: { host: string; port: number }
     return forward(
       incoming,
       (response) => {
-        outgoing.writeHead(response.statusCode ?? 502, response.headersDistinct);
+        outgoing.writeHead(response.statusCode ?? 502, response.rawHeaders);
         response.on('error', () => outgoing.destroy());
         response.pipe(outgoing);
       },
