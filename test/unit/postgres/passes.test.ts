@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import type { ArchiveEntry, Section } from '../../../src/postgres/archive.ts';
+import { planPasses } from '../../../src/postgres/passes.ts';
+
+const entry = (
+  dumpId: number,
+  desc: string,
+  tag: string,
+  section: Section,
+  dependencies: number[] = [],
+  namespace: string | null = 'public',
+): ArchiveEntry => ({
+  dumpId,
+  desc,
+  tag,
+  section,
+  dependencies,
+  namespace,
+  tablespace: null,
+  owner: 'app',
+  hasData: desc === 'TABLE DATA',
+});
+
+const entries = [
+  entry(1, 'SCHEMA', 's', 'pre-data', [], null),
+  entry(2, 'EXTENSION', 'pg_trgm', 'pre-data', [], null),
+  entry(3, 'COMMENT', 'EXTENSION pg_trgm', 'pre-data', [2], null),
+  entry(10, 'TABLE', 't', 'pre-data'),
+  entry(11, 'ACL', 'TABLE t', 'pre-data', [10]),
+  entry(12, 'SEQUENCE', 't_id_seq', 'pre-data', [10]),
+  entry(20, 'TABLE', 'u', 'pre-data', [1], 's'),
+  entry(30, 'TABLE DATA', 't', 'data', [10]),
+  entry(31, 'TABLE DATA', 'u', 'data', [20], 's'),
+  entry(32, 'SEQUENCE SET', 't_id_seq', 'data', [12]),
+  entry(40, 'INDEX', 'i', 'post-data', [10]),
+  entry(41, 'FK CONSTRAINT', 'u fk', 'post-data', [10, 20], 's'),
+  entry(42, 'DEFAULT ACL', 'DEFAULT PRIVILEGES FOR TABLES', 'post-data', [], null),
+];
+
+describe('planPasses', () => {
+  it('grants rights last, when the rows are loaded', () => {
+    expect(planPasses(entries, {})).toEqual({ preData: [1, 2, 3, 10, 12, 20], data: [30, 31, 32], postData: [11, 40, 41, 42] });
+  });
+
+  it('leaves rights out when asked to, and comments on extensions for whoever does not own them', () => {
+    expect(planPasses(entries, { noPrivileges: true, skipExtensionComments: true })).toEqual({
+      preData: [1, 2, 10, 12, 20],
+      data: [30, 31, 32],
+      postData: [40, 41],
+    });
+  });
+
+  it('takes a table with all that hangs on it alone', () => {
+    expect(planPasses(entries, { tables: ['public.t'] })).toEqual({ preData: [10, 12], data: [30, 32], postData: [11, 40] });
+    expect(planPasses(entries, { tables: ['public.t', 's.u'] }).postData).toEqual([11, 40, 41]);
+    expect(planPasses(entries, { tables: ['s.t'] })).toEqual({ preData: [], data: [], postData: [] });
+  });
+
+  it('takes a schema with all that is in it', () => {
+    expect(planPasses(entries, { schemas: ['s'] })).toEqual({ preData: [1, 20], data: [31], postData: [41] });
+  });
+});
