@@ -21,8 +21,8 @@ export interface DigestColumn {
   readonly baseTypeName: string;
   /** For arrays: OID of the element type (domains not resolved); 0 for everything else. */
   readonly elementType: number;
-  /** `schema.name` of the type's output function, quoted. */
-  readonly output: string;
+  /** `schema.name` of the type's output function, quoted; undefined where the type borrows another's, which cannot be called for it by name. */
+  readonly output: string | undefined;
 }
 
 /** What the output functions depend on; to be set at the start of the transaction, whatever the role's or the database's own settings are. */
@@ -94,6 +94,8 @@ function columnTerms(column: DigestColumn): string[] {
   // The binary form of an array holds its element type's OID, which is the same everywhere for these.
   if (elementType === int8 || exact.has(elementType) || binary.has(elementType))
     return [`pg_catalog.array_send(${value}::${column.baseTypeName})`];
+  // format() calls whatever output function there is, more slowly; %L keeps NULL apart from 'NULL'.
+  if (column.output === undefined) return [`pg_catalog.format('%L', ${value}::${column.baseTypeName}) COLLATE pg_catalog."C"`];
   return [`pg_catalog.textin(${column.output}(${value}::${column.baseTypeName})) COLLATE pg_catalog."C"`];
 }
 

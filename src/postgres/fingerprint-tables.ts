@@ -48,6 +48,7 @@ const ColumnRow = z.object({
   element: z.number(),
   output_schema: z.string(),
   output: z.string(),
+  own_output: z.boolean(),
 });
 
 // Generated columns are computed again by a restore: what they hold follows from the others and their definition.
@@ -57,7 +58,8 @@ WITH RECURSIVE base (type, base) AS (
   UNION ALL SELECT t.oid, b.base FROM pg_type t JOIN base b ON t.typbasetype = b.type WHERE t.typtype = 'd'
 )
 SELECT a.attrelid AS table, a.attname::text AS name, t.oid AS base, n.nspname::text AS schema, t.typname::text AS type,
-  CASE WHEN p.proname = 'array_out' THEN t.typelem ELSE 0 END AS element, pn.nspname::text AS output_schema, p.proname::text AS output
+  CASE WHEN p.proname = 'array_out' THEN t.typelem ELSE 0 END AS element, pn.nspname::text AS output_schema, p.proname::text AS output,
+  p.proargtypes[0] = t.oid OR p.proargtypes[0] = ANY ('{anyarray,anyenum,anyrange,anymultirange,record}'::regtype[]) AS own_output
 FROM pg_attribute a JOIN base b ON b.type = a.atttypid JOIN pg_type t ON t.oid = b.base JOIN pg_namespace n ON n.oid = t.typnamespace
 JOIN pg_proc p ON p.oid = t.typoutput JOIN pg_namespace pn ON pn.oid = p.pronamespace
 WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''`;
@@ -83,7 +85,7 @@ export async function listTables(client: pg.Client): Promise<Table[]> {
           baseType: column.base,
           baseTypeName: `${quoteIdentifier(column.schema)}.${quoteIdentifier(column.type)}`,
           elementType: column.element,
-          output: `${quoteIdentifier(column.output_schema)}.${quoteIdentifier(column.output)}`,
+          output: column.own_output ? `${quoteIdentifier(column.output_schema)}.${quoteIdentifier(column.output)}` : undefined,
         })),
       }),
     )
@@ -147,16 +149,30 @@ export function batches(tables: readonly Table[]): Batch[] {
 
 const CountRow = z.object({ i: z.number(), rows: z.string(), digest: z.string().nullable() });
 
-/** Counts and hashes a batch. The savepoint gives back the locks that planning takes on every index, of which there may be more than the server has room for. */
-export async function readBatch(client: pg.Client, batch: Batch, mode: 'content' | 'counts'): Promise<TableFingerprint[]> {
+/**
+ * Counts and hashes a batch, with up to `workers` processes beside the session's own (the server may give fewer).
+ * Reads the tables themselves, as a dump does: an index that lost entries must not decide how many rows there are.
+ * The savepoint gives back these settings, and the locks that planning takes on every index, of which there may be
+ * more than the server has room for.
+ */
+export async function readBatch(client: pg.Client, batch: Batch, mode: 'content' | 'counts', workers: number): Promise<TableFingerprint[]> {
   const select = batch.map((table, i) => {
     const digest = mode === 'content' ? digestExpression(table.columns) : 'NULL::pg_catalog.text';
     return `SELECT ${i} AS i, pg_catalog.count(*)::text AS rows, ${digest} AS digest FROM ONLY ${tableName(table)} ${table.condition}`;
   });
-  const results: unknown = await client.query(
-    `SAVEPOINT batch; ${select.join('\nUNION ALL\n')}; ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch`,
-  );
-  const counted = z.array(z.object({ rows: z.array(z.unknown()) })).parse(results)[1];
+  const settings = {
+    enable_indexscan: 'off',
+    enable_indexonlyscan: 'off',
+    enable_bitmapscan: 'off',
+    max_parallel_workers_per_gather: workers,
+    min_parallel_table_scan_size: 0,
+    parallel_setup_cost: 0,
+    parallel_tuple_cost: 0,
+  };
+  const set = Object.entries(settings).map(([name, value]) => `SET LOCAL ${name} = ${value}`);
+  const statements = ['SAVEPOINT batch', ...set, select.join('\nUNION ALL\n'), 'ROLLBACK TO SAVEPOINT batch', 'RELEASE SAVEPOINT batch'];
+  const results: unknown = await client.query(statements.join(';\n'));
+  const counted = z.array(z.object({ rows: z.array(z.unknown()) })).parse(results)[1 + set.length];
   const rows = z.array(CountRow).parse(counted?.rows);
   const byIndex = new Map(rows.map((row) => [row.i, row]));
   return batch.map((table, i) => {

@@ -101,14 +101,12 @@ async function read(
   request.onReady?.();
 
   const found: TableFingerprint[] = [];
-  const take = async (client: pg.Client, batch: Batch) => {
-    found.push(...(await readBatch(client, batch, mode)));
+  const take = async (client: pg.Client, batch: Batch, workers: number) => {
+    found.push(...(await readBatch(client, batch, mode, workers)));
     request.onTable?.(found.length, tables.length);
   };
   const { wide, rest } = split(tables, parallel);
-  await setWorkers(lead, parallel - 1);
-  for (const table of wide) await take(lead, [table]);
-  await setWorkers(lead, 0);
+  for (const table of wide) await take(lead, [table], parallel - 1);
 
   // The inventory first: it is the longest job of a database with many objects, and one connection's.
   let inventory: Fingerprint['inventory'] = [];
@@ -120,7 +118,7 @@ async function read(
     async (client) => {
       largeObjects = await readLargeObjects(client, server, mode);
     },
-    ...batches(rest).map((batch) => (client: pg.Client) => take(client, batch)),
+    ...batches(rest).map((batch) => (client: pg.Client) => take(client, batch, 0)),
   ];
   let next = 0;
   let failed = false;
@@ -155,22 +153,6 @@ function split(tables: readonly Table[], parallel: number): { wide: Table[]; res
   const total = tables.reduce((sum, table) => sum + table.bytes, 0);
   const isWide = (table: Table) => parallel > 1 && table.bytes > WIDE_BYTES && table.bytes > total / (2 * parallel);
   return { wide: tables.filter(isWide), rest: tables.filter((table) => !isWide(table)) };
-}
-
-/** Parallel workers for the statements to come; the server may give fewer, and then the leader does the work. */
-async function setWorkers(client: pg.Client, workers: number): Promise<void> {
-  const parallel = {
-    max_parallel_workers_per_gather: workers,
-    min_parallel_table_scan_size: 0,
-    parallel_setup_cost: 0,
-    parallel_tuple_cost: 0,
-  };
-  const wanted = { ...parallel, enable_indexscan: 'off', enable_indexonlyscan: 'off', enable_bitmapscan: 'off' };
-  await client.query(
-    Object.entries(wanted)
-      .map(([name, value]) => `SET LOCAL ${name} = ${value}`)
-      .join('; '),
-  );
 }
 
 async function exportSnapshot(client: pg.Client): Promise<string> {

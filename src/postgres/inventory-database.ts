@@ -118,8 +118,10 @@ export function databaseQueries(major: number): InventoryQuery[] {
   });
   const described = (table: string, object: string, column: string) =>
     `(SELECT i.type || ' ' || i.identity FROM pg_identify_object(${table}, ${object}, ${column}) i)`;
-  // Large objects have none of theirs in here: there may be millions. Built-in objects keep their own comments.
-  const noted = (alias: string) => `WHERE ${alias}.objoid >= 16384 AND ${alias}.classoid <> 'pg_largeobject'::regclass
+  // Large objects have none of theirs in here: there may be millions. Subscriptions are dumped for superusers alone. Built-in objects keep their own comments.
+  const noted = (
+    alias: string,
+  ) => `WHERE ${alias}.objoid >= 16384 AND ${alias}.classoid NOT IN ('pg_largeobject'::regclass, 'pg_subscription'::regclass)
       AND NOT EXISTS (SELECT FROM pg_depend xd WHERE xd.classid = ${alias}.classoid AND xd.objid = ${alias}.objoid AND xd.deptype = 'e')`;
   const comments = entry({
     kind: `'comment'`,

@@ -133,7 +133,7 @@ export function relationQueries(major: number): InventoryQuery[] {
       'o.condeferrable',
       'o.condeferred',
       'o.convalidated',
-      'o.connoinherit',
+      `CASE WHEN o.contype IN ('c', 'n') THEN o.connoinherit END`,
       attributeNames('o.conrelid', 'o.conkey'),
       `CASE WHEN o.confrelid <> 0 THEN ${relation('o.confrelid')} END`,
       attributeNames('o.confrelid', 'o.confkey'),

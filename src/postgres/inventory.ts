@@ -11,7 +11,7 @@ import { routineQueries } from './inventory-routines.ts';
 const List = z.array(z.string().nullable()).nullable();
 const Row = z.object({
   kind: z.string(),
-  identity: z.string(),
+  identity: z.string().nullable(),
   fixed: List,
   deparsed: List,
   owner: z.string().nullable(),
@@ -33,13 +33,17 @@ export async function readInventory(
   for (const query of [...relationQueries(major), ...routineQueries(major), ...databaseQueries(major)]) {
     if (query.superuserOnly === true && !superuser) continue;
     const result = await client.query<Record<string, unknown>>(query.sql);
-    for (const raw of result.rows) entries.push(entryOf(Row.parse(raw)));
+    for (const raw of result.rows) {
+      const row = Row.parse(raw);
+      // A comment that outlived its object, or one on an object that was dropped since the snapshot.
+      if (row.identity !== null) entries.push(entryOf(row, row.identity));
+    }
   }
   return entries.sort((a, b) => compareText(a.kind, b.kind) || compareText(a.identity, b.identity));
 }
 
-function entryOf(row: z.infer<typeof Row>): InventoryEntry {
-  const { kind, identity, fixed, deparsed, owner, acl, acl_default, acl_owner } = row;
+function entryOf(row: z.infer<typeof Row>, identity: string): InventoryEntry {
+  const { kind, fixed, deparsed, owner, acl, acl_default, acl_owner } = row;
   const privileges = normalizePrivileges(acl, acl_default, acl_owner);
   return {
     kind,
