@@ -1,6 +1,7 @@
 import { Decrypter, Encrypter, type Stanza } from 'age-encryption';
 import { JetbackupError, messageOf } from '../core/errors.ts';
 import type { Identity } from './identities.ts';
+import { ageRecipient } from './recipients.ts';
 
 /** The first line of every age file (https://c2sp.org/age). */
 export const VERSION_LINE = 'age-encryption.org/v1\n';
@@ -18,7 +19,7 @@ export const TAG_BYTES = 16;
 /** A new file key, and the header that gives it to the recipients. The caller clears the key once the payload key is derived. */
 export async function makeHeader(recipients: readonly string[]): Promise<{ header: Uint8Array; fileKey: Uint8Array }> {
   const encrypter = new Encrypter();
-  for (const recipient of recipients) encrypter.addRecipient(recipient);
+  for (const recipient of recipients) encrypter.addRecipient(ageRecipient(recipient));
   let fileKey: Uint8Array | undefined;
   // A recipient that adds nothing to the header: it only learns the key that the package has drawn.
   encrypter.addRecipient({
@@ -85,8 +86,8 @@ const kinds: Readonly<Record<string, string>> = {
   X25519: 'age1…',
   mlkem768x25519: 'age1pq1…',
   scrypt: 'a passphrase',
-  'ssh-ed25519': 'an SSH key',
-  'ssh-rsa': 'an SSH key',
+  'ssh-ed25519': 'ssh-ed25519 …',
+  'ssh-rsa': 'ssh-rsa …',
 };
 
 async function noMatch(stanzas: readonly Stanza[], identities: readonly Identity[], cause: unknown): Promise<JetbackupError> {

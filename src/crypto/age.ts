@@ -6,10 +6,12 @@ import { openPayload, payloadKey, sealPayload } from './age-payload.ts';
 import type { Identity } from './identities.ts';
 import { validateRecipients } from './recipients.ts';
 import type { Opener, Sealer } from './sealer.ts';
+import { parseSshRecipient } from './ssh.ts';
 
 /** Seals in age's format, so that anyone with an identity opens it with the `age` program. Throws `config-invalid` on a bad recipient. */
 export function createSealer(recipients: readonly string[]): Sealer {
-  const unique = [...new Set(recipients)];
+  // An SSH key's comment says nothing to age, and does not make it another key.
+  const unique = [...new Set(recipients.map((recipient) => parseSshRecipient(recipient)?.text ?? recipient))];
   const problem = validateRecipients(unique);
   if (problem !== undefined) {
     throw new JetbackupError('config-invalid', `cannot encrypt: ${problem}`, {

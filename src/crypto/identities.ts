@@ -1,5 +1,6 @@
 import { Decrypter as AgeDecrypter, armor, type Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { JetbackupError } from '../core/errors.ts';
+import { parseSshIdentity } from './ssh.ts';
 
 /** A secret that opens backups. Opaque on purpose: neither JSON nor an inspection of it shows the secret. */
 export interface Identity {
@@ -40,10 +41,12 @@ export function passphraseIdentity(passphrase: string): Identity {
 }
 
 /**
- * Reads the text of an identity file: one identity a line, with comments (`#`) and empty lines. `where` names it in errors.
+ * Reads the text of an identity file: one identity a line, with comments (`#`) and empty lines; or an OpenSSH private key
+ * (Ed25519, without a passphrase). `where` names it in errors.
  * Throws `key-wrong`; no error shows a line's content.
  */
 export function parseIdentities(text: string, where: string): Identity[] {
+  if (text.trimStart().startsWith('-----BEGIN')) return [sshIdentity(text, where)];
   const identities: Identity[] = [];
   for (const [index, raw] of text.split(/\r?\n/).entries()) {
     const line = raw.trim();
@@ -130,9 +133,23 @@ function keyIdentity(text: string, where: string): Identity {
   };
 }
 
+function sshIdentity(pem: string, where: string): Identity {
+  const parsed = parseSshIdentity(pem);
+  if (typeof parsed !== 'string') {
+    return { kind: 'key', recipient: async () => parsed.recipient, addTo: (decrypter) => decrypter.addIdentity(parsed.identity) };
+  }
+  if (parsed === 'encrypted') {
+    throw new JetbackupError('key-wrong', `${where} is an SSH key with a passphrase, which is not supported`, {
+      hint: 'Make a copy without one (ssh-keygen -p -N "" -f COPY), or decrypt with the `age` program.',
+    });
+  }
+  throw new JetbackupError('key-wrong', `${where} is not an SSH key of type ed25519`, {
+    hint: 'SSH keys of other types are not supported; an age identity begins with AGE-SECRET-KEY-1.',
+  });
+}
+
 function hintFor(text: string): string {
   if (text.startsWith('age1')) return 'This is a recipient (a public key); what opens backups is its identity, AGE-SECRET-KEY-1….';
   if (text.startsWith('AGE-PLUGIN-')) return 'Identities of age plugins are not supported; decrypt with the `age` program.';
-  if (text.startsWith('-----BEGIN')) return 'SSH and other PEM keys are not supported; an identity begins with AGE-SECRET-KEY-1.';
   return 'An identity is one line that begins with AGE-SECRET-KEY-1 or AGE-SECRET-KEY-PQ-1; a letter is wrong or missing.';
 }

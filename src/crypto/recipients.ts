@@ -1,17 +1,21 @@
-import { Encrypter } from 'age-encryption';
+import { Encrypter, type Recipient } from 'age-encryption';
+import { parseSshRecipient } from './ssh.ts';
 
 const hybridPrefix = 'age1pq1';
 
 /**
- * What is wrong with the text of a recipient, or undefined when it is a good one: `age1…` (X25519) or `age1pq1…`
- * (post-quantum hybrid). The text itself is repeated only where it cannot be a secret.
+ * What is wrong with the text of a recipient, or undefined when it is a good one: `age1…` (X25519), `age1pq1…` (post-quantum
+ * hybrid) or `ssh-ed25519 …`. The text itself is repeated only where it cannot be a secret.
  */
 export function validateRecipient(text: string): string | undefined {
   if (/^AGE-SECRET-KEY-/i.test(text)) {
     return 'this is an identity (a secret key), not a recipient; the recipient is what `age-keygen -y` prints for it';
   }
-  if (text.startsWith('ssh-')) return 'SSH keys are not supported; make an age key with `jetbackup init` or `age-keygen`';
-  if (!text.startsWith('age1')) return 'a recipient begins with "age1"';
+  if (text.startsWith('ssh-')) {
+    if (parseSshRecipient(text) !== undefined) return undefined;
+    return 'of SSH keys only whole ssh-ed25519 ones are supported; make an age key with `jetbackup init` or `age-keygen`';
+  }
+  if (!text.startsWith('age1')) return 'a recipient begins with "age1" or "ssh-ed25519"';
   // Bech32's data part never holds a "1", so a second one shows the name of a plugin or of another kind of key.
   if (!text.startsWith(hybridPrefix) && text.lastIndexOf('1') > 3) {
     return `recipients of age plugins (${text.slice(0, text.lastIndexOf('1') + 1)}…) are not supported: no restore here could open what is encrypted to them`;
@@ -39,4 +43,9 @@ export function validateRecipients(recipients: readonly string[]): string | unde
     return 'post-quantum recipients (age1pq1…) and others (age1…) cannot be mixed: the others would undo the protection';
   }
   return undefined;
+}
+
+/** What age's Encrypter takes for a valid recipient. */
+export function ageRecipient(text: string): string | Recipient {
+  return parseSshRecipient(text)?.recipient ?? text;
 }

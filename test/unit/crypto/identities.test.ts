@@ -150,7 +150,8 @@ describe('a recipient', () => {
   test.each([
     ['age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t', 'plugins (age1yubikey1…)'],
     ['age1tag1qt8lw0ual6avlwmwatk888yqnmdamm7xfd0wak53ut6elz5c4swx2yqdj4e', 'plugins (age1tag1…)'],
-    ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN', 'SSH'],
+    ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM', 'whole ssh-ed25519'],
+    ['ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC', 'whole ssh-ed25519'],
     ['alice@example.com', 'begins with "age1"'],
     ['age1qqqq', 'copy it again'],
   ])('%s is refused with the reason', (text, reason) => {
