@@ -1,13 +1,15 @@
-import { chmod, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { $ } from 'zx';
 
 const root = path.resolve(import.meta.dirname, '..');
 
-/** Compiles src into dist, aside and then moved into place, so that a build that fails leaves the last good one. Throws what the compiler says. */
+/**
+ * Compiles src into dist. Throws what the compiler says, and then leaves the last good build as it is; files that come
+ * out the same are not touched, so that a build disturbs nobody who is running an equal one.
+ */
 export async function build(): Promise<void> {
   const draft = path.join(root, `.tmp/dist-${process.pid}`);
-  const dist = path.join(root, 'dist');
   try {
     const compiler = path.join(root, 'node_modules/.bin/tsc');
     const { exitCode, stdout } = await $({
@@ -22,12 +24,28 @@ export async function build(): Promise<void> {
       throw new Error('the build failed: src/main.ts must start with #!/usr/bin/env node');
     }
     await chmod(main, 0o755);
-
-    await rm(dist, { recursive: true, force: true });
-    await rename(draft, dist);
+    await replaceChanged(draft, path.join(root, 'dist'));
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
+}
+
+async function replaceChanged(draft: string, dist: string): Promise<void> {
+  const made = await filesBelow(draft);
+  for (const file of made) {
+    const [fresh, old] = await Promise.all([readFile(path.join(draft, file)), readFile(path.join(dist, file)).catch(() => undefined)]);
+    if (old?.equals(fresh)) continue;
+    await mkdir(path.dirname(path.join(dist, file)), { recursive: true });
+    await rename(path.join(draft, file), path.join(dist, file));
+  }
+  for (const file of await filesBelow(dist)) {
+    if (!made.includes(file)) await rm(path.join(dist, file), { force: true });
+  }
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
 }
 
 if (import.meta.main) {

@@ -22,6 +22,7 @@ const root = path.resolve(import.meta.dirname, '..');
 const DATABASE = 'jetadmin';
 const STEPS = 8;
 
+const size = (bytes: number) => prettyBytes(bytes, { binary: true });
 const say = (text: string) => console.log(`      ${text}`);
 let step = 0;
 const begin = (title: string) => {
@@ -100,9 +101,9 @@ async function demo(signal: AbortSignal): Promise<void> {
   const before = await connected(server.url(DATABASE), signal, async (client) => {
     const { seconds } = await timed(() => loadJetAdmin(client, { megabytes }));
     const contents = await contentsOf(client);
-    const rate = prettyBytes(contents.bytes / seconds);
+    const rate = size(contents.bytes / seconds);
     say(
-      `${jetAdminTables.length} tables, ${contents.rows.toLocaleString('en')} rows, ${prettyBytes(contents.bytes)} with indexes, in ${seconds.toFixed(1)} s (${rate}/s)`,
+      `${jetAdminTables.length} tables, ${contents.rows.toLocaleString('en')} rows, ${size(contents.bytes)} with indexes, in ${seconds.toFixed(1)} s (${rate}/s)`,
     );
     return contents;
   });

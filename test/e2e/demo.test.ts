@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+const script = path.resolve(import.meta.dirname, '../../scripts/demo.ts');
+let temporary = '';
+
+beforeEach(async () => {
+  // All that the demo makes goes below this folder, so that leftovers can be seen. The server's own user must get in.
+  temporary = await mkdtemp(path.join(tmpdir(), 'jetbackup-demo-test-'));
+  await chmod(temporary, 0o755);
+});
+
+afterEach(async () => {
+  await rm(temporary, { recursive: true, force: true });
+});
+
+interface Demo {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ readonly code: number | null; readonly output: string }>;
+  /** Resolves when the output holds the text, and fails when the demo ends without it. */
+  seen(text: string): Promise<void>;
+}
+
+function startDemo(): Demo {
+  const child = spawn(process.execPath, [script], {
+    env: { ...process.env, TMPDIR: temporary, JETBACKUP_DEMO_MEGABYTES: '20' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  const append = (text: string) => {
+    output += text;
+  };
+  child.stdout.setEncoding('utf8').on('data', append);
+  child.stderr.setEncoding('utf8').on('data', append);
+  const ended = new Promise<{ code: number | null; output: string }>((resolve) => {
+    child.once('close', (code) => resolve({ code, output }));
+  });
+  return {
+    child,
+    ended,
+    async seen(text) {
+      while (!output.includes(text)) {
+        if (child.exitCode !== null) throw new Error(`the demo ended before it said "${text}":\n${output}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+  };
+}
+
+/** Command lines of this machine's processes that name the folder. */
+async function processesBelow(folder: string): Promise<string[]> {
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')));
+  return lines.filter((line) => line.includes(folder)).map((line) => line.replaceAll('\0', ' '));
+}
+
+test('the demo loses a database, gets it back equal, and leaves nothing behind', async () => {
+  const demo = startDemo();
+  const { code, output } = await demo.ended;
+  expect(code, output).toBe(0);
+  expect(output).toMatch(/every one of the [\d,]+ rows is as it was/);
+  expect(output).toMatch(/RTO: request to last check passed +│ +[\d.]+ s/);
+  expect(output).toContain('equal after the restore');
+  expect(await readdir(temporary)).toEqual([]);
+  expect(await processesBelow(temporary)).toEqual([]);
+});
+
+test.each(['A PostgreSQL server of our own', 'A database shaped like', '$ jetbackup backup', '$ jetbackup restore'])(
+  'Ctrl-C after "%s" leaves no server, process or folder behind',
+  async (moment) => {
+    const demo = startDemo();
+    await demo.seen(moment);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    demo.child.kill('SIGINT');
+    const { code, output } = await demo.ended;
+    expect(output).toContain('Nothing is left behind.');
+    expect(code).toBe(130);
+    expect(await readdir(temporary)).toEqual([]);
+    expect(await processesBelow(temporary)).toEqual([]);
+  },
+);
