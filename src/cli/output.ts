@@ -39,7 +39,7 @@ export function createOutput(context: Pick<CliContext, 'streams' | 'env' | 'cloc
   const progress = (): ProgressView => {
     if (options.quiet) return quietProgress(writeError, errorColors);
     if (stderr.isTTY === true && !json && env['TERM'] !== 'dumb') {
-      return terminalProgress({ write: writeError, columns: () => stderr.columns ?? 80, clock, colors: errorColors });
+      return terminalProgress({ write: writeError, columns: () => stderr.columns || 80, clock, colors: errorColors });
     }
     const log = createLogger({
       level: 'info',

@@ -27,6 +27,7 @@ export const exitTexts: Readonly<Record<string, string>> = {
   '23': 'the restore failed; the target is as it was',
   '30': 'a check failed',
   '130': 'interrupted, and cleaned up',
+  '143': 'the same by SIGTERM or SIGHUP',
 };
 
 /** Examples and exit statuses under a command's --help. */

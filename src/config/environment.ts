@@ -22,11 +22,12 @@ export function readVariables(env: Environment, cwd: string): Variables {
   const read = (name: string): string | undefined => {
     const direct = env[name];
     const file = env[`${name}_FILE`];
-    if (file === undefined || file === '' || filesOfTheirOwn.has(name)) return direct;
+    if (file === undefined || file === '') return direct;
     if (direct !== undefined && direct !== '') {
       problems.push({ source: name, message: `${name} and ${name}_FILE are both set`, remedy: 'Unset one of them.' });
       return direct;
     }
+    if (filesOfTheirOwn.has(name)) return direct;
     try {
       // One line break at the end is the editor's; further ones belong to the value.
       return readFileSync(resolve(cwd, file), 'utf8').replace(/\r?\n$/, '');

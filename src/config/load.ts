@@ -35,8 +35,8 @@ export function loadConfig(options: LoadOptions): Config {
   const document = path === undefined ? undefined : readFile(path, (name) => variables.get(name));
   const ownDatabases = document?.raw['databases'] !== undefined;
   const overlay = environmentOverlay(variables, !ownDatabases);
-  for (const name of awsVariables) variables.get(name);
-  variables.get('PGPASSWORD');
+  // Read here for the problems that reading them may have.
+  for (const name of [...awsVariables, 'PGPASSWORD', 'JETBACKUP_IDENTITY', 'JETBACKUP_SIGNING_KEY']) variables.get(name);
 
   const where = (steps: readonly PropertyKey[]): Placed => {
     for (let length = steps.length; length > 0; length -= 1) {
@@ -147,8 +147,7 @@ function assemble(parts: Parts): Config {
     setting: string,
   ): KeySource | undefined => {
     const value = variables.get(inline);
-    // The environment's file is as near as the environment's value, and more deliberate; the file's setting is farther.
-    if (value !== undefined && value !== '' && !overlaid.has(setting)) return { kind: 'value', value: new Secret(value), variable: inline };
+    if (value !== undefined && value !== '') return { kind: 'value', value: new Secret(value), variable: inline };
     return file === undefined ? undefined : { kind: 'file', path: absolute(file, setting) };
   };
   const databases = config.databases.map(

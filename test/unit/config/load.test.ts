@@ -288,6 +288,8 @@ describe('keys', () => {
     const config = load(yaml, { JETBACKUP_IDENTITY: 'AGE-SECRET-KEY-1X', JETBACKUP_SIGNING_KEY_FILE: '/run/secrets/key' });
     expect(config.identity).toMatchObject({ kind: 'value', variable: 'JETBACKUP_IDENTITY' });
     expect(config.signingKey).toEqual({ kind: 'file', path: '/run/secrets/key' });
+    const both = { JETBACKUP_IDENTITY: 'AGE-SECRET-KEY-1X', JETBACKUP_IDENTITY_FILE: 'id.txt' };
+    expect(complaints(yaml, both)).toEqual(['JETBACKUP_IDENTITY: JETBACKUP_IDENTITY and JETBACKUP_IDENTITY_FILE are both set']);
   });
 
   it('that other users can read are warned of, each with the command that helps', () => {
