@@ -217,7 +217,7 @@ async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot): Prom
   const common = { settings: snapshot.settings, tools, baseEnv: deps.env };
   const write = (writing: Omit<ArtifactWriting, 'folder'>) => writeArtifact(deps, { ...writing, folder }, signal);
   const artifacts: Artifact[] = [];
-  const warnings: string[] = [];
+  const warnings: string[] = [...snapshot.warnings];
 
   // Beside the dump and under the same snapshot; whichever fails first stops the other.
   const stop = new AbortController();
