@@ -135,6 +135,9 @@ function refusal(facts: S3Facts, { bucket, needs }: S3Action): readonly [Jetback
     return ['storage-failed', 'The bucket is in another region: add ?region=… to the repository’s URL.'];
   }
   if (/region is missing/i.test(facts.message)) return ['storage-failed', 'Add ?region=… to the repository’s URL, or set AWS_REGION.'];
+  if (status === 507 || /quota|InsufficientStorage|StorageFull|XMinioStorageFull/i.test(name)) {
+    return ['storage-full', 'Raise the quota of the bucket or account, or run: jetbackup prune'];
+  }
   const denied = deniedHints[name];
   if (denied !== undefined) return ['storage-denied', denied];
   if (status === 403 || status === 401 || name === 'AccessDenied') {
@@ -142,9 +145,6 @@ function refusal(facts: S3Facts, { bucket, needs }: S3Action): readonly [Jetback
   }
   if (name === 'PreconditionFailed' || status === 412) return ['storage-exists', undefined];
   if (isMissing(facts)) return ['storage-not-found', undefined];
-  if (status === 507 || /quota|InsufficientStorage|StorageFull|XMinioStorageFull/i.test(name)) {
-    return ['storage-full', 'Raise the quota of the bucket or account, or run: jetbackup prune'];
-  }
   if (tlsName.test(name)) {
     return [
       'storage-failed',
