@@ -37,7 +37,7 @@ export async function extractClientTools(image: string, major: number): Promise<
   ).stdout.trim();
   try {
     await run`docker start --attach ${container}`;
-    await run`docker cp --quiet ${container}:/jetbackup-client-tools/. ${draft}`;
+    await run`docker cp ${container}:/jetbackup-client-tools/. ${draft}`;
     await mkdir(path.join(draft, 'bin'));
     for (const program of PROGRAMS) {
       const wrapper = path.join(draft, 'bin', program);

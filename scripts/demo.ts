@@ -97,6 +97,7 @@ async function demo(signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
 
   begin(`A database shaped like Jet Admin's`);
+  say(`made by the server itself, about ${megabytes} MB of rows …`);
   await connected(server.url('postgres'), signal, (client) => client.query(`CREATE DATABASE ${DATABASE}`));
   const before = await connected(server.url(DATABASE), signal, async (client) => {
     const { seconds } = await timed(() => loadJetAdmin(client, { megabytes }));

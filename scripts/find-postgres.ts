@@ -46,7 +46,7 @@ export async function obtainPostgres(say: Say, signal: AbortSignal): Promise<Thr
     } catch (error) {
       signal.throwIfAborted();
       if (wanted === 'container') throw error;
-      say(`That did not work: ${lastLine(error)}`);
+      say(`That did not work: ${gist(error)}`);
     }
   }
   await install(say, signal);
@@ -152,7 +152,9 @@ async function firstAsync<T>(values: readonly T[], test: (value: T) => Promise<b
   return undefined;
 }
 
-function lastLine(error: unknown): string {
+/** The line that says what went wrong; Docker's last one only names its help. */
+function gist(error: unknown): string {
   const text = error instanceof ProcessOutput ? error.stderr : error instanceof Error ? error.message : String(error);
-  return text.trim().split('\n').at(-1) ?? '';
+  const lines = text.trim().split('\n');
+  return lines.find((line) => /error|unknown|denied|cannot|failed/i.test(line)) ?? lines.at(-1) ?? '';
 }
