@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ConnectionSettings, hidden } from '../../../src/postgres/connection.ts';
+import {
+  analyzeDatabase,
+  createStagingDatabase,
+  inspectTarget,
+  missingPrerequisites,
+  sweepStaging,
+} from '../../../src/postgres/restore.ts';
+import type { ClientTools } from '../../../src/postgres/tools.ts';
+import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
+import { dump, fill, settingsOf, tools } from './pipeline.ts';
+
+/** As on a managed service: the application's owner may create databases and is nothing more. */
+describe('a user who is no superuser', () => {
+  let server: PostgresServer;
+  let used: ClientTools;
+  let owner: ConnectionSettings;
+
+  beforeAll(async () => {
+    [server, used] = await Promise.all([startPostgres(17), tools(17)]);
+    await server.query("CREATE ROLE owner LOGIN CREATEDB PASSWORD 'owner'");
+    await server.query('CREATE DATABASE src OWNER owner');
+    await server.query('CREATE EXTENSION pgcrypto; CREATE EXTENSION file_fdw', 'src');
+    await server.query(
+      `SET ROLE owner; CREATE EXTENSION hstore;
+       CREATE TABLE t (id int PRIMARY KEY, v hstore); INSERT INTO t VALUES (1, 'a=>1');
+       REVOKE INSERT ON t FROM owner; CREATE TABLE c (t int REFERENCES t); INSERT INTO c VALUES (1)`,
+      'src',
+    );
+    owner = { ...settingsOf(server, 'src'), user: 'owner', password: hidden('owner') };
+  });
+  afterAll(async () => {
+    await server?.stop();
+  });
+
+  it('backs up and restores his own database, without the rights that only a superuser has', async () => {
+    await server.query('DROP EXTENSION file_fdw', 'src');
+    const { snapshot, archive } = await dump(owner, used);
+    const settings = { ...owner, database: 'copy' };
+    const state = await inspectTarget(settings);
+    expect(state).toMatchObject({ isSuperuser: false, canCreateDatabase: true, canCreateRole: false });
+    expect(missingPrerequisites({ ...snapshot.source, roles: ['owner'] }, snapshot.server, state, { noOwner: false })).toEqual([]);
+    await using staging = await createStagingDatabase(settings, {
+      source: snapshot.source,
+      finalName: 'copy',
+      runId: 'x-plain1',
+      noOwner: true,
+    });
+    await fill(staging, archive, used, { noOwner: true });
+    await analyzeDatabase(staging.settings);
+    await staging.promote('copy');
+    expect(await server.query('SELECT v FROM t JOIN c ON c.t = t.id', 'copy')).toEqual([{ v: '"a"=>"1"' }]);
+    expect(await sweepStaging(settings)).toEqual([]);
+  });
+
+  it('restores rows into a table on which its owner has no right to insert, because rights come last', async () => {
+    const { snapshot, archive } = await dump(owner, used);
+    const settings = { ...owner, database: 'second' };
+    await using staging = await createStagingDatabase(settings, {
+      source: snapshot.source,
+      finalName: 'second',
+      runId: 'x-plain2',
+      noOwner: false,
+    });
+    await fill(staging, archive, used, { noOwner: true, noPrivileges: false });
+    await staging.promote('second');
+    expect(
+      await server.query("SELECT has_table_privilege('owner', 't', 'INSERT') AS may, (SELECT count(*)::int FROM t) AS n", 'second'),
+    ).toEqual([{ may: false, n: 1 }]);
+  });
+
+  it('learns beforehand of an extension that only a superuser may create', async () => {
+    const { snapshot } = await dump(owner, used);
+    const source = { ...snapshot.source, roles: [], extensions: [{ name: 'file_fdw', version: '1.0', schema: 'public' }] };
+    const problems = missingPrerequisites(source, snapshot.server, await inspectTarget({ ...owner, database: 'third' }), {
+      noOwner: false,
+    });
+    expect(problems).toEqual([
+      { code: 'target-denied', message: 'only a superuser may create the extension "file_fdw"', hint: 'Restore as a superuser.' },
+    ]);
+  });
+});
