@@ -1,6 +1,9 @@
 #!/usr/bin/env node
-// Nothing is imported before the check: an old Node.js would stumble over what it does not know, with a stack instead
+// Nothing is imported before the check (types vanish): an old Node.js would stumble over what it does not know, with a stack instead
 // of a sentence. For the same reason what runs until then keeps to old syntax.
+import type { Adapters } from './cli/context.ts';
+import type { Platform } from './compose.ts';
+
 const needed = [22, 22];
 const running = process.versions.node.split('.').map(Number);
 
@@ -33,32 +36,11 @@ async function start(): Promise<number> {
   if (process.env['UV_THREADPOOL_SIZE'] === undefined) {
     process.env['UV_THREADPOOL_SIZE'] = String(Math.min(64, Math.max(4, os.availableParallelism() + 2)));
   }
-  const [
-    { compose, composeInit, configChecks },
-    { run },
-    { loadConfig },
-    { redactor },
-    { JetbackupError },
-    { backup },
-    { exportBackup },
-    { listBackups, showBackup },
-    { planRestore, restore },
-    { systemClock },
-    { systemProcesses },
-    { createShutdown },
-    { version },
-  ] = await Promise.all([
-    import('./compose.ts'),
+  const [{ run }, { redactor }, { JetbackupError }, { systemClock }, { createShutdown }, { version }] = await Promise.all([
     import('./cli/run.ts'),
-    import('./config/load.ts'),
     import('./config/secret.ts'),
     import('./core/errors.ts'),
-    import('./operations/backup.ts'),
-    import('./operations/export.ts'),
-    import('./operations/list.ts'),
-    import('./operations/restore.ts'),
     import('./platform/clock.ts'),
-    import('./platform/processes.ts'),
     import('./platform/shutdown.ts'),
     import('./version.ts'),
   ]);
@@ -87,7 +69,6 @@ async function start(): Promise<number> {
   stderr.on('error', () => {});
 
   const cwd = process.cwd();
-  const platform = { env, cwd, clock: systemClock, processes: systemProcesses, host: os.hostname(), version };
   const exitCode = await run(process.argv.slice(2), {
     streams: { stdin, stdout, stderr },
     env,
@@ -98,11 +79,36 @@ async function start(): Promise<number> {
     systemTimeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     // The target's cores are not known; this host's are the better guess than one.
     defaultJobs: Math.min(8, Math.max(2, os.availableParallelism())),
-    operations: { backup, exportBackup, listBackups, showBackup, planRestore, restore },
-    loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),
-    compose: (config) => compose(config, platform),
-    init: composeInit(platform),
+    load: () => loadAdapters({ env, cwd, clock: systemClock, host: os.hostname(), version }),
   });
   await Promise.all([stdout, stderr].map((stream) => new Promise<void>((resolve) => void stream.write('', () => resolve()))));
   return exitCode;
+}
+
+async function loadAdapters(platform: Omit<Platform, 'processes'>): Promise<Adapters> {
+  const [
+    { compose, composeInit, configChecks },
+    { loadConfig },
+    { backup },
+    { exportBackup },
+    { listBackups, showBackup },
+    { planRestore, restore },
+    { systemProcesses },
+  ] = await Promise.all([
+    import('./compose.ts'),
+    import('./config/load.ts'),
+    import('./operations/backup.ts'),
+    import('./operations/export.ts'),
+    import('./operations/list.ts'),
+    import('./operations/restore.ts'),
+    import('./platform/processes.ts'),
+  ]);
+  const { env, cwd } = platform;
+  const whole = { ...platform, processes: systemProcesses };
+  return {
+    operations: { backup, exportBackup, listBackups, showBackup, planRestore, restore },
+    init: composeInit(whole),
+    loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),
+    compose: (config) => compose(config, whole),
+  };
 }

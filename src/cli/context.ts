@@ -87,8 +87,16 @@ export interface Streams {
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 }
 
+/** What a command works with. Loaded once a command is chosen: help and usage errors need none of it, and it is most of the program. */
+export interface Adapters {
+  readonly operations: Operations;
+  readonly init: InitPorts;
+  loadConfig(file: string | undefined): Config;
+  compose(config: Config): Composed;
+}
+
 /** Everything that a command line needs from outside. */
-export interface CliContext {
+export interface Shell {
   readonly streams: Streams;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
@@ -99,8 +107,7 @@ export interface CliContext {
   readonly systemTimeZone: string;
   /** Connections that build indexes, where nothing says how many. */
   readonly defaultJobs: number;
-  readonly operations: Operations;
-  loadConfig(file: string | undefined): Config;
-  compose(config: Config): Composed;
-  readonly init: InitPorts;
+  load(): Promise<Adapters>;
 }
+
+export interface CliContext extends Shell, Adapters {}

@@ -3,7 +3,7 @@ import type { Redact } from '../config/secret.ts';
 import type { ErrorCode, JetbackupError } from '../core/errors.ts';
 import { isJetbackupError, messageOf } from '../core/errors.ts';
 import { createLogger } from '../platform/logger.ts';
-import type { CliContext } from './context.ts';
+import type { Shell } from './context.ts';
 import { errorBody, type ResultDocument } from './json.ts';
 import { lineProgress, type ProgressView, quietProgress, terminalProgress } from './progress.ts';
 import { type Colors, colorsFor } from './text.ts';
@@ -28,7 +28,7 @@ export interface Output {
   error(error: unknown): void;
 }
 
-export function createOutput(context: Pick<CliContext, 'streams' | 'env' | 'clock'>, options: OutputOptions, plain: Redact): Output {
+export function createOutput(context: Pick<Shell, 'streams' | 'env' | 'clock'>, options: OutputOptions, plain: Redact): Output {
   const { streams, env, clock } = context;
   const { stdout, stderr } = streams;
   const errorColors = colorsFor(stderr, env);

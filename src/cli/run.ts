@@ -1,6 +1,6 @@
 import { redactor } from '../config/secret.ts';
 import { catalogue, isJetbackupError } from '../core/errors.ts';
-import type { CliContext } from './context.ts';
+import type { CliContext, Shell } from './context.ts';
 import { createOutput, type Output, type OutputOptions } from './output.ts';
 import { CommanderError, createProgram, type GlobalOptions, usageError } from './program.ts';
 import type { Registry } from './registry.ts';
@@ -9,20 +9,20 @@ import { type Outcome, withSession } from './session.ts';
 const TICK_MS = 200;
 
 /** Runs one command line (`argv` without node and script) and gives its exit status. Never throws. */
-export async function run(argv: readonly string[], context: CliContext): Promise<number> {
-  let output = createOutput(context, beforeParsing(argv), redactor());
+export async function run(argv: readonly string[], shell: Shell): Promise<number> {
+  let output = createOutput(shell, beforeParsing(argv), redactor());
   let exitCode = 0;
-  const finish = async (options: GlobalOptions, work: (output: Output) => Promise<Outcome>): Promise<void> => {
+  const finish = async (options: GlobalOptions, work: (context: CliContext, output: Output) => Promise<Outcome>): Promise<void> => {
     output = createOutput(
-      context,
+      shell,
       { json: options.json === true, quiet: options.quiet === true, verbose: options.verbose === true },
       redactor(),
     );
     const timer = setInterval(() => output.progress.tick(), TICK_MS);
     timer.unref();
     try {
-      context.signal.throwIfAborted();
-      const outcome = await work(output);
+      shell.signal.throwIfAborted();
+      const outcome = await work({ ...shell, ...(await shell.load()) }, output);
       output.result(outcome.kind, outcome.document, outcome.text);
       exitCode = outcome.exitCode ?? 0;
     } finally {
@@ -32,21 +32,21 @@ export async function run(argv: readonly string[], context: CliContext): Promise
   };
   const registry: Registry = {
     session: (command, work) =>
-      finish(command.optsWithGlobals<GlobalOptions>(), (out) =>
+      finish(command.optsWithGlobals<GlobalOptions>(), (context, out) =>
         withSession(context, out, command.optsWithGlobals<GlobalOptions>().config, work),
       ),
-    bare: (command, work) => finish(command.optsWithGlobals<GlobalOptions>(), (out) => work(context, out)),
+    bare: (command, work) => finish(command.optsWithGlobals<GlobalOptions>(), work),
   };
-  const program = createProgram(registry, context.version, {
-    out: (text) => void context.streams.stdout.write(text),
-    err: (text) => void context.streams.stderr.write(text),
+  const program = createProgram(registry, shell.version, {
+    out: (text) => void shell.streams.stdout.write(text),
+    err: (text) => void shell.streams.stderr.write(text),
   });
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exitCode;
   } catch (error) {
     const command = program.commands.find((candidate) => candidate.name() === argv.find((word) => !word.startsWith('-')))?.name();
-    const told = error instanceof CommanderError ? usageError(error, command) : reasonOf(error, context.signal);
+    const told = error instanceof CommanderError ? usageError(error, command) : reasonOf(error, shell.signal);
     if (told === undefined) return 0;
     output.error(told);
     return isJetbackupError(told) ? told.exitCode : catalogue.bug.exit;

@@ -304,6 +304,14 @@ describe('restore', () => {
     expect(seen.restore).toMatchObject({ moment: { kind: 'id', id: ID }, as: 'shop' });
   });
 
+  it('asks before it creates roles, but not under --yes and not where nobody can answer', async () => {
+    const operations = { ...works(), planRestore: async () => ({ ...plan, rolesToCreate: ['app'] }) };
+    const agreed = await typed('restore latest --create-roles --yes', { operations, terminal: true });
+    expect(agreed.exitCode).toBe(0);
+    expect(agreed.stderr).toContain('and creating the roles app');
+    expect((await typed('restore latest --create-roles', { operations })).exitCode).toBe(0);
+  });
+
   it('on a bare host finds the only database in the repository, but wants to know the server', async () => {
     const env = { JETBACKUP_REPOSITORY: 'file:///backups' };
     const seen: { restore?: RestoreInput } = {};

@@ -184,6 +184,12 @@ colour: blue
     expect(found.map((text) => text.split(':')[1])).toEqual(['1', '2', '5', '6', '7', '8', '9']);
   });
 
+  it('complains of an unset variable once, not also of the value that it does not have', () => {
+    expect(complaints(`timezone: \${NOWHERE}\n${good}compression: { codec: \${NOWHERE}, level: \${NOWHERE} }\n`)).toEqual(
+      ['1:11', '6:23', '6:42'].map((place) => `jetbackup.yaml:${place}: the environment variable NOWHERE is not set`),
+    );
+  });
+
   it('that is named and not there is an error, not a reason to look elsewhere', () => {
     load(good);
     expect(() => load(undefined, {}, { file: 'other.yaml' })).toThrow(/other\.yaml/);
