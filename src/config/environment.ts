@@ -131,8 +131,12 @@ export function databaseInUrl(url: string): string | undefined {
   }
 }
 
+/** By commas or line breaks: SSH recipients and paths have spaces in them. */
 function items(value: string): string[] {
-  return value.split(/[\s,]+/).filter((item) => item !== '');
+  return value
+    .split(/[,\n]/)
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
 }
 
 /**

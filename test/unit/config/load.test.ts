@@ -212,11 +212,11 @@ describe('the environment', () => {
     const config = load(undefined, {
       ...env,
       DATABASE_URL: 'postgres://app@db/shop',
-      JETBACKUP_RECIPIENTS: 'age1a, age1b',
+      JETBACKUP_RECIPIENTS: 'age1a, ssh-ed25519 AAAA me@host',
       JETBACKUP_CODEC: 'zstd',
     });
     expect(config.databases.map(({ name }) => name)).toEqual(['shop']);
-    expect(config.recipients).toEqual(['age1a', 'age1b']);
+    expect(config.recipients).toEqual(['age1a', 'ssh-ed25519 AAAA me@host']);
     expect(config.compression.codec).toBe('zstd');
     expect(load(undefined, { ...env, JETBACKUP_DATABASE: 'floor' }).databases[0]?.name).toBe('floor');
   });
