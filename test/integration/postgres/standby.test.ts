@@ -1,0 +1,65 @@
+import { getContainerRuntimeClient } from 'testcontainers';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ConnectionSettings, openClient, parseConnection } from '../../../src/postgres/connection.ts';
+import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
+import { dump, tools } from './pipeline.ts';
+
+describe('a standby as the source', () => {
+  let primary: PostgresServer;
+  let settings: ConnectionSettings;
+
+  beforeAll(async () => {
+    primary = await startPostgres(17);
+    await primary.query('CREATE TABLE t (id int); CREATE UNLOGGED TABLE scratch (id int); INSERT INTO scratch VALUES (1)');
+    const { container } = await getContainerRuntimeClient();
+    const inside = container.getById(primary.containerId);
+    // A second server in the same container, which follows the first by streaming.
+    const script = [
+      'export PATH="$PATH:/usr/lib/postgresql/17/bin"',
+      'pg_basebackup -U postgres -h /var/run/postgresql -D /tmp/standby -R -c fast',
+      'pg_ctl -D /tmp/standby -o "-p 5433 -h \'*\' -k /tmp" -l /tmp/standby.log -w start',
+    ].join(' && ');
+    const result = await container.exec(inside, ['sh', '-c', script], { user: 'postgres' });
+    expect(result.exitCode, result.output).toBe(0);
+    const address = Object.values((await inside.inspect()).NetworkSettings.Networks)[0]?.IPAddress ?? '';
+    const url = new URL(primary.url());
+    url.host = `${address}:5433`;
+    settings = parseConnection({ url: url.href, env: {} });
+  });
+  afterAll(async () => {
+    await primary?.stop();
+  });
+
+  it('is dumped with an instant that nothing missing from the dump was committed before', async () => {
+    const [{ instant: before } = {}] = await primary.query(
+      'INSERT INTO t VALUES (1) RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS instant',
+    );
+    await expect
+      .poll(async () => (await dump(settings, await tools(17))).snapshot.instant.epochMilliseconds, { timeout: 60_000, interval: 1000 })
+      .toBeGreaterThan(Number(before));
+    const { snapshot } = await dump(settings, await tools(17));
+    expect(snapshot.server.standby).toBe(true);
+    expect(snapshot.instant.epochMilliseconds).toBeLessThan(Date.now());
+    expect(snapshot.warnings).toEqual([expect.stringContaining('unlogged tables: 1')]);
+  });
+
+  it('does not claim what it has not replayed yet', async () => {
+    const { snapshot: current } = await dump(settings, await tools(17));
+    const client = await openClient(settings, { applicationName: 'pause' });
+    await client.query('SELECT pg_wal_replay_pause()');
+    const [{ now } = {}] = await primary.query(
+      'INSERT INTO t VALUES (2) RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
+    );
+    // Long enough for the primary to have sent the row and to have said so.
+    await expect
+      .poll(async () => (await client.query('SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn() AS behind')).rows, {
+        timeout: 10_000,
+      })
+      .toEqual([{ behind: true }]);
+    const { snapshot } = await dump(settings, await tools(17));
+    expect(snapshot.instant.epochMilliseconds).toBeLessThan(Number(now));
+    expect(snapshot.instant.epochMilliseconds).toBeGreaterThanOrEqual(current.instant.epochMilliseconds - 60_000);
+    await client.query('SELECT pg_wal_replay_resume()');
+    await client.end();
+  });
+});
