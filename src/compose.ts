@@ -8,7 +8,7 @@ import { type AwsVariable, awsVariables, type Config, type DatabaseConfig, type 
 import { type Environment, readVariables } from './config/environment.ts';
 import type { ConfigChecks } from './config/parse.ts';
 import { configInvalid } from './config/problems.ts';
-import { Secret } from './config/secret.ts';
+import { redactor, Secret } from './config/secret.ts';
 import { JetbackupError, messageOf } from './core/errors.ts';
 import type { CodecName } from './core/manifest.ts';
 import type { Progress } from './core/progress.ts';
@@ -161,7 +161,12 @@ export function compose(config: Config, platform: Platform) {
   const store = storeAt(repositoryAt(config.repository.reveal(), config.base), platform.clock, config.awsVariable);
   const { level, parallel } = config.compression;
   const options: CodecOptions = { ...(level === undefined ? {} : { level }), ...(parallel === undefined ? {} : { parallel }) };
-  const runDeps = (log: Progress): RunDeps => ({ store, clock: platform.clock, log, host: platform.host, version: platform.version });
+  const redact = redactor(
+    config.secrets.map((secret) => secret.reveal()),
+    config.openWords,
+  );
+  const { clock, host, version } = platform;
+  const runDeps = (log: Progress): RunDeps => ({ store, clock, log, host, version, redact });
   const { processes } = platform;
   const env = childEnvironment(platform.env);
   // A level is meant for the configured codec; reading another one needs none.

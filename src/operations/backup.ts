@@ -22,6 +22,7 @@ import { type SigningKey, sign } from '../crypto/signature.ts';
 import { tarOf } from '../files/tar.ts';
 import type { Instant } from '../platform/clock.ts';
 import type { ProcessRunner } from '../platform/processes.ts';
+import { wholeArchive } from '../postgres/archive-end.ts';
 import type { ConnectionSettings } from '../postgres/connection.ts';
 import { dumpDatabase } from '../postgres/dump.ts';
 import { noFingerprint, summarize, takeFingerprint } from '../postgres/fingerprint.ts';
@@ -238,7 +239,8 @@ async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot): Prom
       (onBytes) =>
         write({
           kind: 'dump',
-          open: (stopped) => dumpDatabase(deps, { ...common, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs }, stopped),
+          open: (stopped) =>
+            wholeArchive(dumpDatabase(deps, { ...common, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs }, stopped)),
           sizeHint,
           onBytes,
         }),

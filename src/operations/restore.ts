@@ -123,9 +123,13 @@ async function finalName(input: RestoreInput, manifest: Manifest, state: TargetS
       : (await inspectTarget(withDatabase(input.target, wanted), signal)).databaseExists;
   if (!taken) return wanted;
   if (input.as !== undefined || input.exactName === true) {
-    throw new JetbackupError('target-exists', `there is a database "${wanted}" already on ${describeConnection(input.target)}`, {
-      hint: 'jetbackup never restores over an existing database. Choose another name with --as, or rename or drop that one first.',
-    });
+    throw new JetbackupError(
+      'target-exists',
+      `a database "${wanted}" is there already (${describeConnection(withDatabase(input.target, wanted))})`,
+      {
+        hint: 'jetbackup never restores over an existing database. Choose another name with --as, or rename or drop that one first.',
+      },
+    );
   }
   const stamp = manifest.snapshotInstant.replaceAll(/[-:]/g, '').slice(0, 15).toLowerCase();
   const suffix = `_restored_${stamp}`;
@@ -204,7 +208,7 @@ interface Loading {
 async function load(deps: RestoreDeps, input: RestoreInput, run: Run, loading: Loading, signal: AbortSignal): Promise<void> {
   const { staging, folder, dump, tools, choices } = loading;
   const texts = { 'pre-data': 'creating tables', data: 'loading rows', 'post-data': 'building indexes and constraints' } as const;
-  deps.log({ type: 'phase', phase: 'data', text: texts.data, totalBytes: dump.plain.bytes });
+  deps.log({ type: 'phase', phase: 'pre-data', text: texts['pre-data'] });
   const archive = readArtifact(
     deps,
     {
@@ -232,6 +236,7 @@ async function load(deps: RestoreDeps, input: RestoreInput, run: Run, loading: L
         const bytes = phase === 'data' ? { bytes: dump.plain.bytes } : {};
         run.add({ phase, ms, ...bytes });
         deps.log({ type: 'done', phase, ms, ...bytes });
+        if (phase === 'pre-data') deps.log({ type: 'phase', phase: 'data', text: texts.data, totalBytes: dump.plain.bytes });
         if (phase === 'data') deps.log({ type: 'phase', phase: 'post-data', text: texts['post-data'] });
       },
     },

@@ -18,6 +18,8 @@ export interface RunDeps {
   readonly host: string;
   /** Version of jetbackup. */
   readonly version: string;
+  /** Takes configured secrets out of a text: an error of a server or a library may quote what it was given. */
+  readonly redact: (text: string) => string;
 }
 
 /** Times the steps of one run, tells their progress, and leaves the run record. */
@@ -102,7 +104,8 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
       const known = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
       const stopped = known.code === 'interrupted' || known.code === 'terminated';
       // Only the first line: what follows names tables and columns, which are not the store's business.
-      const detail = { code: known.code, message: known.message.split('\n', 1)[0] ?? '', hint: known.hint ?? null };
+      const message = deps.redact(known.message.split('\n', 1)[0] ?? '');
+      const detail = { code: known.code, message, hint: known.hint === undefined ? null : deps.redact(known.hint) };
       await write(record(stopped ? 'interrupted' : 'failed', detail, outcome));
       return error;
     },
