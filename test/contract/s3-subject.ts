@@ -3,7 +3,7 @@ import { MiB } from '../../src/core/bytes.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createS3Store } from '../../src/storage/s3.ts';
 import { startS3Server } from '../support/s3-servers.ts';
-import type { Subject } from './object-store.ts';
+import type { Subject } from './subject.ts';
 
 /** A bucket of a real server, with a prefix, and objects of others beside it. */
 export async function s3Subject(which: 'first' | 'second', bucketKind: 'plain' | 'locked'): Promise<Subject> {

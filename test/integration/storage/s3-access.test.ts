@@ -10,7 +10,7 @@ import { bytesOf, collect, MiB } from '../../../src/core/bytes.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { openStore } from '../../../src/storage/all.ts';
 import { parseRepositoryUrl } from '../../../src/storage/location.ts';
-import { pattern } from '../../contract/object-store.ts';
+import { pattern } from '../../contract/subject.ts';
 import { type S3Server, startS3Server } from '../../support/s3-servers.ts';
 
 const run = promisify(execFile);

@@ -7,7 +7,7 @@ import { systemClock } from '../../../src/platform/clock.ts';
 import { createS3Store } from '../../../src/storage/s3.ts';
 import type { S3Settings } from '../../../src/storage/s3-settings.ts';
 import type { ObjectStore } from '../../../src/storage/store.ts';
-import { inChunks, pattern } from '../../contract/object-store.ts';
+import { inChunks, pattern } from '../../contract/subject.ts';
 import { type HttpFaultProxy, startHttpFaultProxy } from '../../support/http-fault-proxy.ts';
 import { type S3Server, startS3Server } from '../../support/s3-servers.ts';
 import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
