@@ -30,10 +30,23 @@ export function compareFingerprints(expected: Fingerprint, actual: Fingerprint, 
   const majors = [expected, actual].map((side) => Math.floor((side.server?.versionNum ?? 0) / 10_000));
   const [older = 0, newer = 0] = majors.toSorted((a, b) => a - b);
   const sides: Sides = { expected, actual, options, sameMajor: older === newer, crosses: (major) => older < major && newer >= major };
-  const tables = compareTables(sides);
+  const tables = [...compareEncodings(sides), ...compareTables(sides)];
   if (options.tables !== undefined) return tables;
   const missing = new Set(tables.filter((found) => found.kind === 'table-missing').map((found) => found.object));
   return [...tables, ...compareSequences(sides), ...compareLargeObjects(sides), ...compareInventories(sides, missing)];
+}
+
+function compareEncodings({ expected, actual }: Sides): Difference[] {
+  const before = expected.server?.encoding;
+  const now = actual.server?.encoding;
+  if (before === now) return [];
+  return [
+    {
+      kind: 'object-changed',
+      object: 'encoding',
+      message: `the database is in ${now}, at backup in ${before}: its content was not compared`,
+    },
+  ];
 }
 
 const keyOf = ({ schema, name }: { readonly schema: string; readonly name: string }) => JSON.stringify([schema, name]);

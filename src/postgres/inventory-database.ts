@@ -180,6 +180,6 @@ const systemObjects = [
   FROM ${catalog} c JOIN pg_namespace n ON n.oid = ${namespace}
   LEFT JOIN pg_init_privs i ON i.classoid = '${catalog}'::regclass AND i.objoid = ${oid} AND i.objsubid = 0
   WHERE (${acl} IS NOT NULL OR i.initprivs IS NOT NULL)
-    AND (n.nspname IN ('pg_catalog', 'information_schema') OR NOT ${notOfExtension(catalog ?? '', oid ?? '')})`,
+    AND (n.nspname = 'pg_catalog' OR n.nspname <> 'information_schema' AND NOT ${notOfExtension(catalog ?? '', oid ?? '')})`,
   )
   .join('\nUNION ALL\n');

@@ -7,19 +7,15 @@
  */
 export function normalizeDeparsed(sql: string): string {
   const tokens: string[] = [];
-  let rest = sql;
-  while (rest !== '') {
-    const cast = castPattern.exec(rest);
-    const token = cast?.[0] ?? tokenPattern.exec(rest)?.[0] ?? rest.charAt(0);
-    rest = rest.slice(token.length);
-    if (cast === null && !/^[\s()]+$/.test(token)) tokens.push(token);
+  for (const [token] of sql.matchAll(pattern)) {
+    if (!token.startsWith('::') && !/^[\s()]/.test(token)) tokens.push(token);
   }
   return tokens.join(' ');
 }
 
 const identifier = String.raw`(?:"(?:[^"]|"")*"|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)`;
-const castPattern = new RegExp(
-  String.raw`^::\s*${identifier}(?:\.${identifier})*(?:\s+(?:varying|precision)\b)?(?:\s*\(\s*-?\d+(?:\s*,\s*-?\d+)*\s*\))?` +
-    String.raw`(?:\s+with(?:out)? time zone\b|\s+(?:year|month|day|hour|minute|second)(?:\s+to\s+(?:month|day|hour|minute|second))?(?:\s*\(\d+\))?)?(?:\[\])*`,
-);
-const tokenPattern = new RegExp(String.raw`^(?:'(?:[^']|'')*'|${identifier}|\d[\w.]*|\s+|[()]|[^\s\w'"()]+?(?=[\s\w'"():\[\],;]|$))`);
+const cast =
+  String.raw`::\s*${identifier}(?:\.${identifier})*(?:\s+(?:varying|precision)\b)?(?:\s*\(\s*-?\d+(?:\s*,\s*-?\d+)*\s*\))?` +
+  String.raw`(?:\s+with(?:out)? time zone\b|\s+(?:year|month|day|hour|minute|second)(?:\s+to\s+(?:month|day|hour|minute|second))?(?:\s*\(\d+\))?)?(?:\[\])*`;
+// In this order: a cast, a string, a name, a number, what is left out, an operator, anything else.
+const pattern = new RegExp(String.raw`${cast}|'(?:[^']|'')*'|${identifier}|\d[\w.]*|\s+|[()]|[-+*/<>=~!@#%^&|?\x60]+|[^]`, 'gu');
