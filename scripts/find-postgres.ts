@@ -1,8 +1,6 @@
-import { constants } from 'node:fs';
-import { access, glob } from 'node:fs/promises';
-import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { $, ProcessOutput } from 'zx';
+import { findServerPrograms } from './postgres-programs.ts';
 import { docker, inPath } from './prerequisites.ts';
 import { startFromPrograms, startInContainer, type ThrowawayPostgres } from './throwaway-postgres.ts';
 
@@ -10,18 +8,6 @@ import { startFromPrograms, startInContainer, type ThrowawayPostgres } from './t
 export type Say = (text: string) => void;
 
 const DEFAULT_IMAGE = 'postgres:18';
-const PROGRAMS = ['initdb', 'postgres', 'pg_dump', 'pg_dumpall', 'pg_restore'];
-
-/** Where packages put PostgreSQL's programs: Debian and Ubuntu, the PostgreSQL project's RPMs, Alpine, Homebrew, Postgres.app. */
-const FOLDERS = [
-  '/usr/lib/postgresql/*/bin',
-  '/usr/pgsql-*/bin',
-  '/usr/libexec/postgresql*',
-  '/opt/homebrew/opt/postgresql*/bin',
-  '/usr/local/opt/postgresql*/bin',
-  '/Applications/Postgres.app/Contents/Versions/*/bin',
-];
-
 /** Nothing to start a server from, and nothing that may be installed; the message holds the line to type. */
 export class NoPostgres extends Error {}
 
@@ -34,7 +20,7 @@ export async function obtainPostgres(say: Say, signal: AbortSignal): Promise<Thr
   const image = process.env['JETBACKUP_DEMO_POSTGRES_IMAGE'] ?? DEFAULT_IMAGE;
 
   if (wanted !== 'container') {
-    const bindir = await findPrograms();
+    const bindir = await findServerPrograms();
     if (bindir !== undefined) return await startFromPrograms(bindir, signal);
     say('No PostgreSQL server programs on this machine.');
   }
@@ -50,33 +36,10 @@ export async function obtainPostgres(say: Say, signal: AbortSignal): Promise<Thr
     }
   }
   await install(say, signal);
-  const bindir = await findPrograms();
+  const bindir = await findServerPrograms();
   if (bindir === undefined)
     throw new NoPostgres('PostgreSQL was installed, but its server programs (initdb, postgres) are not where they are looked for.');
   return await startFromPrograms(bindir, signal);
-}
-
-async function findPrograms(): Promise<string | undefined> {
-  const inPathFolders = (process.env['PATH'] ?? '').split(path.delimiter).filter((folder) => path.isAbsolute(folder));
-  const packaged: string[] = [];
-  for await (const folder of glob(FOLDERS)) packaged.push(folder);
-  packaged.sort((a, b) => majorIn(b) - majorIn(a));
-  for (const folder of [...packaged, ...inPathFolders]) {
-    const complete = await Promise.all(PROGRAMS.map((program) => executable(path.join(folder, program))));
-    if (complete.every(Boolean)) return folder;
-  }
-  return undefined;
-}
-
-function majorIn(folder: string): number {
-  return Number(/(\d+)/.exec(folder)?.[1] ?? 0);
-}
-
-async function executable(file: string): Promise<boolean> {
-  return access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
 }
 
 interface PackageManager {

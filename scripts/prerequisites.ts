@@ -1,6 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import path from 'node:path';
 import { $ } from 'zx';
+import { findServerPrograms } from './postgres-programs.ts';
 
 /** What a test may need of the machine besides Node.js, and the line that brings it. */
 export interface Prerequisite {
@@ -11,10 +12,12 @@ export interface Prerequisite {
   present(): Promise<boolean>;
 }
 
+const apt = (packages: string) => `${process.getuid?.() === 0 ? '' : 'sudo '}apt-get install -y ${packages}`;
+
 const program = (name: string, neededFor: string, debianPackage = name): Prerequisite => ({
-  name,
+  name: `the program ${name}`,
   neededFor,
-  remedy: `${process.getuid?.() === 0 ? '' : 'sudo '}apt-get install -y ${debianPackage}`,
+  remedy: apt(debianPackage),
   present: () => inPath(name),
 });
 
@@ -25,11 +28,21 @@ export const docker: Prerequisite = {
   present: async () => (await inPath('docker')) && (await $({ nothrow: true, quiet: true })`docker info`).exitCode === 0,
 };
 
+export const postgresServer: Prerequisite = {
+  name: 'a PostgreSQL server',
+  neededFor: 'the demo',
+  remedy: apt('postgresql'),
+  present: async () => (await findServerPrograms()) !== undefined,
+};
+
 export const programs: readonly Prerequisite[] = [
   program('age', 'reading and writing the same files as the age program'),
   program('zstd', 'reading and writing the same files as the zstd program'),
+  program('pigz', 'reading and writing the same files as the pigz program'),
+  program('jq', 'checking signatures without jetbackup'),
   program('openssl', 'checking signatures without jetbackup'),
-  program('faketime', 'runs at other times'),
+  program('ssh-keygen', 'SSH keys as age recipients', 'openssh-client'),
+  program('script', 'giving age a terminal to ask at', 'bsdutils'),
 ];
 
 export async function inPath(name: string): Promise<boolean> {

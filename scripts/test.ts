@@ -12,7 +12,7 @@ import path from 'node:path';
 import * as z from 'zod';
 import { build } from './build.ts';
 import { containerTests } from './container-tests.ts';
-import { docker, missing, programs } from './prerequisites.ts';
+import { docker, missing, postgresServer, programs } from './prerequisites.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 
@@ -22,7 +22,7 @@ const ReportSchema = z.object({
     z.object({
       name: z.string(),
       status: z.string(),
-      assertionResults: z.array(z.object({ status: z.string(), fullName: z.string() })),
+      assertionResults: z.array(z.object({ status: z.string(), fullName: z.string(), ancestorTitles: z.array(z.string()) })),
     }),
   ),
 });
@@ -65,7 +65,9 @@ function count({ testResults }: Report): { passed: number; failed: number; skipp
   return {
     passed: tests.filter((test) => test.status === 'passed').length,
     failed: failedTests + failedFiles,
-    skipped: tests.filter((test) => test.status !== 'passed' && test.status !== 'failed').map((test) => `${test.file}: ${test.fullName}`),
+    skipped: tests
+      .filter((test) => test.status !== 'passed' && test.status !== 'failed')
+      .map((test) => `${test.file}: ${test.ancestorTitles[0] ?? test.fullName}`),
   };
 }
 
@@ -73,7 +75,7 @@ async function main(): Promise<number> {
   const requireAll = process.env['JETBACKUP_REQUIRE_ALL'] === '1';
   await build();
 
-  const lacking = await missing([docker, ...programs]);
+  const lacking = await missing([docker, postgresServer, ...programs]);
   const unrunnable = lacking.includes(docker) ? await containerTests(root) : [];
   const { report, exitCode } = await runVitest([...unrunnable.flatMap((file) => ['--exclude', file]), ...process.argv.slice(2)]);
 
@@ -83,7 +85,11 @@ async function main(): Promise<number> {
     console.log('\nNot on this machine:');
     for (const { name, neededFor, remedy } of lacking) console.log(`  ${name} (${neededFor})\n    to have it: ${remedy}`);
   }
-  if (notRun.length > 0) console.log(`\nSkipped:\n${notRun.map((test) => `  ${test}\n`).join('')}`);
+  if (notRun.length > 0) {
+    console.log('\nSkipped:');
+    for (const [group, tests] of Map.groupBy(notRun, (test) => test))
+      console.log(`  ${group}${tests.length > 1 ? ` (${tests.length} tests)` : ''}`);
+  }
 
   const strict = requireAll ? notRun.length : 0;
   if (strict > 0) console.log('JETBACKUP_REQUIRE_ALL=1: what is skipped counts as failed.');

@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { docker, postgresServer } from '../../scripts/prerequisites.ts';
 
 const script = path.resolve(import.meta.dirname, '../../scripts/demo.ts');
 let temporary = '';
@@ -26,7 +27,7 @@ interface Demo {
 
 function startDemo(): Demo {
   const child = spawn(process.execPath, [script], {
-    env: { ...process.env, TMPDIR: temporary, JETBACKUP_DEMO_MEGABYTES: '20' },
+    env: { ...process.env, TMPDIR: temporary, JETBACKUP_DEMO_MEGABYTES: '20', JETBACKUP_DEMO_INSTALL: '0' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -57,28 +58,30 @@ async function processesBelow(folder: string): Promise<string[]> {
   return lines.filter((line) => line.includes(folder)).map((line) => line.replaceAll('\0', ' '));
 }
 
-test('the demo loses a database, gets it back equal, and leaves nothing behind', async () => {
-  const demo = startDemo();
-  const { code, output } = await demo.ended;
-  expect(code, output).toBe(0);
-  expect(output).toMatch(/every one of the [\d,]+ rows is as it was/);
-  expect(output).toMatch(/RTO: request to last check passed +│ +[\d.]+ s/);
-  expect(output).toContain('equal after the restore');
-  expect(await readdir(temporary)).toEqual([]);
-  expect(await processesBelow(temporary)).toEqual([]);
-});
-
-test.each(['A PostgreSQL server of our own', 'A database shaped like', '$ jetbackup backup', '$ jetbackup restore'])(
-  'Ctrl-C after "%s" leaves no server, process or folder behind',
-  async (moment) => {
+describe.skipIf(!(await postgresServer.present()) && !(await docker.present()))('the demo', () => {
+  test('loses a database, gets it back equal, and leaves nothing behind', async () => {
     const demo = startDemo();
-    await demo.seen(moment);
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    demo.child.kill('SIGINT');
     const { code, output } = await demo.ended;
-    expect(output).toContain('Nothing is left behind.');
-    expect(code).toBe(130);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/every one of the [\d,]+ rows is as it was/);
+    expect(output).toMatch(/RTO: request to last check passed +│ +[\d.]+ s/);
+    expect(output).toContain('equal after the restore');
     expect(await readdir(temporary)).toEqual([]);
     expect(await processesBelow(temporary)).toEqual([]);
-  },
-);
+  });
+
+  test.each(['A PostgreSQL server of our own', 'A database shaped like', '$ jetbackup backup', '$ jetbackup restore'])(
+    'Ctrl-C after "%s" leaves no server, process or folder behind',
+    async (moment) => {
+      const demo = startDemo();
+      await demo.seen(moment);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      demo.child.kill('SIGINT');
+      const { code, output } = await demo.ended;
+      expect(output).toContain('Nothing is left behind.');
+      expect(code).toBe(130);
+      expect(await readdir(temporary)).toEqual([]);
+      expect(await processesBelow(temporary)).toEqual([]);
+    },
+  );
+});
