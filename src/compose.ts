@@ -65,7 +65,7 @@ function repositoryAt(url: string, base: string): RepositoryLocation {
   return location.caFile === undefined ? location : { ...location, caFile: resolve(base, location.caFile) };
 }
 
-function storeAt(location: RepositoryLocation, clock: Clock, aws: (name: AwsVariable) => Secret | undefined): ObjectStore {
+async function storeAt(location: RepositoryLocation, clock: Clock, aws: (name: AwsVariable) => Secret | undefined): Promise<ObjectStore> {
   const [accessKeyId, secretAccessKey, sessionToken] = awsVariables.map((name) => aws(name)?.reveal());
   // Only a whole pair stands before the AWS chain (profiles, roles, container credentials).
   if (accessKeyId === undefined || secretAccessKey === undefined) return openStore(location, { clock });
@@ -157,8 +157,8 @@ function connectionOf(config: Config, database: DatabaseConfig): ConnectionSetti
 }
 
 /** Builds the adapters for a configuration. Nothing is contacted, and no key is read, before a command needs it. */
-export function compose(config: Config, platform: Platform) {
-  const store = storeAt(repositoryAt(config.repository.reveal(), config.base), platform.clock, config.awsVariable);
+export async function compose(config: Config, platform: Platform) {
+  const store = await storeAt(repositoryAt(config.repository.reveal(), config.base), platform.clock, config.awsVariable);
   const { level, parallel } = config.compression;
   const options: CodecOptions = { ...(level === undefined ? {} : { level }), ...(parallel === undefined ? {} : { parallel }) };
   const redact = redactor(
@@ -251,7 +251,7 @@ export function composeInit({ env, cwd, clock }: Platform) {
       request: { readonly repository: string; readonly base: string; readonly database: string; readonly signingPublicKey: string },
       signal: AbortSignal,
     ) {
-      const store = storeAt(repositoryAt(request.repository, request.base), clock, variable);
+      const store = await storeAt(repositoryAt(request.repository, request.base), clock, variable);
       try {
         const publicKey = parsePublicKey(request.signingPublicKey, 'the new key');
         const text = recoveryText({ location: store.location, databases: [request.database], publicKeyPem: publicKeyPem(publicKey) });

@@ -92,7 +92,7 @@ export interface Adapters {
   readonly operations: Operations;
   readonly init: InitPorts;
   loadConfig(file: string | undefined): Config;
-  compose(config: Config): Composed;
+  compose(config: Config): Promise<Composed>;
 }
 
 /** Everything that a command line needs from outside. */

@@ -33,7 +33,7 @@ export async function withSession(
   const config = context.loadConfig(file);
   output.useRedactor(redactorOf(config));
   for (const { text, hint } of config.warnings) output.progress.report({ type: 'warning', text, ...(hint === undefined ? {} : { hint }) });
-  const composed = context.compose(config);
+  const composed = await context.compose(config);
   try {
     return await work({ context, config, composed, output, ask: passphrasePrompt(context, output) });
   } finally {

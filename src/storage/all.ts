@@ -1,6 +1,5 @@
 import { createFilesystemStore } from './filesystem.ts';
 import type { RepositoryLocation, S3Location } from './location.ts';
-import { createS3Store } from './s3.ts';
 import type { S3Credentials, S3Dependencies, S3Settings } from './s3-settings.ts';
 import type { ObjectStore } from './store.ts';
 
@@ -11,13 +10,16 @@ export interface StoreDependencies extends S3Dependencies {
   readonly s3?: Pick<S3Settings, 'requestTimeoutMs' | 'connectTimeoutMs' | 'stallTimeoutMs' | 'maxAttempts' | 'partBytes'>;
 }
 
-/** The store at a location: one line per backend. Nothing is contacted before the first call. `config-invalid` when a certificate file cannot be read. */
-export function openStore(location: RepositoryLocation, deps: StoreDependencies): ObjectStore {
+/**
+ * The store at a location: one line per backend. Nothing is contacted before the first call. A backend is loaded when it is
+ * asked for: the AWS SDK takes 0.2 s and 70 MiB, which a directory need not pay. `config-invalid` when a certificate file cannot be read.
+ */
+export async function openStore(location: RepositoryLocation, deps: StoreDependencies): Promise<ObjectStore> {
   switch (location.kind) {
     case 'filesystem':
       return createFilesystemStore({ directory: location.directory });
     case 's3':
-      return createS3Store(s3Settings(location, deps), deps);
+      return (await import('./s3.ts')).createS3Store(s3Settings(location, deps), deps);
   }
 }
 

@@ -59,8 +59,8 @@ describe('the way to a bucket', () => {
     if (address === null || typeof address === 'string') throw new Error('no port');
     const url = `s3://backups/tls?endpoint=https://localhost:${address.port}`;
     const deps = { clock: systemClock, credentials: server.credentials, s3: { partBytes: 5 * MiB } };
-    const trusting = openStore(parseRepositoryUrl(`${url}&ca-file=${cert}`), deps);
-    const stranger = openStore(parseRepositoryUrl(url), deps);
+    const trusting = await openStore(parseRepositoryUrl(`${url}&ca-file=${cert}`), deps);
+    const stranger = await openStore(parseRepositoryUrl(url), deps);
     try {
       const bytes = pattern(11 * MiB);
       await trusting.put('x', bytesOf(bytes));
@@ -80,7 +80,7 @@ describe('the way to a bucket', () => {
       import { openStore } from '${source}storage/all.ts';
       import { parseRepositoryUrl } from '${source}storage/location.ts';
       import { systemClock } from '${source}platform/clock.ts';
-      const store = openStore(parseRepositoryUrl(process.argv[1]), { clock: systemClock });
+      const store = await openStore(parseRepositoryUrl(process.argv[1]), { clock: systemClock });
       await store.put('env', bytesOf('abc')).then((info) => console.log('size', info.size), (error) => console.log(error.code, error.hint));
       store.close();
     `;

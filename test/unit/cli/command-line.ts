@@ -152,7 +152,7 @@ export async function type(line: string | readonly string[], world: World = {}):
     load: async () => ({
       operations: { ...idle, ...world.operations },
       loadConfig: (file) => loadConfig({ file, env, cwd, search: [], ...(world.checks === undefined ? {} : { checks: world.checks }) }),
-      compose: () => ({
+      compose: async () => ({
         location: 'file:///backups',
         backupDeps: async () => opaque,
         restoreDeps: async () => opaque,

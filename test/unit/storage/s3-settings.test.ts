@@ -26,8 +26,8 @@ describe('the parts of an upload', () => {
     );
   });
 
-  it('decide how much one object may hold, so that the caller can open the next', () => {
-    const store = openStore(parseRepositoryUrl('s3://bucket/x?region=eu-central-1'), { clock: systemClock });
+  it('decide how much one object may hold, so that the caller can open the next', async () => {
+    const store = await openStore(parseRepositoryUrl('s3://bucket/x?region=eu-central-1'), { clock: systemClock });
     expect(store.capacity()).toBe(8000 * MiB);
     expect(store.capacity(10_000 * MiB)).toBe(16_000 * MiB);
     expect(store.location).toBe('s3://bucket/x');
@@ -47,7 +47,7 @@ it('a checksum is CRC-32 in big-endian base64, as the check value of the algorit
   expect(crc32Base64(Buffer.from('123456789'))).toBe(Buffer.from('cbf43926', 'hex').toString('base64'));
 });
 
-it('a file of certificate authorities that cannot be read is a mistake in the configuration', () => {
+it('a file of certificate authorities that cannot be read is a mistake in the configuration', async () => {
   const location = parseRepositoryUrl('s3://bucket?region=x&ca-file=/nowhere/ca.pem');
-  expect(() => openStore(location, { clock: systemClock })).toThrow(expect.objectContaining({ code: 'config-invalid' }));
+  await expect(openStore(location, { clock: systemClock })).rejects.toThrow(expect.objectContaining({ code: 'config-invalid' }));
 });
