@@ -159,8 +159,16 @@ async function attemptBackup(
     });
     return { manifest, partial: made.partial };
   } catch (error) {
-    // A manifest whose put failed may still have arrived: then the backup is whole and must stay so.
-    if (!committing) await cleanUp(attempt);
+    if (!committing || isJetbackupError(error, 'storage-denied', 'storage-full')) {
+      await cleanUp(attempt);
+    } else {
+      // The manifest may have arrived, or be on its way still: then the backup is whole and must stay so.
+      deps.log({
+        type: 'warning',
+        text: `whether the backup ${run.id} was committed is not known`,
+        hint: 'If it was, this shows it: jetbackup list. If not, the next backup of this database removes what there is of it.',
+      });
+    }
     throw error;
   }
 }

@@ -1,0 +1,114 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { RunningCli } from '../support/cli.ts';
+import { type HttpFaultProxy, startHttpFaultProxy } from '../support/http-fault-proxy.ts';
+import { createSample, type Installation, makeInstallation } from '../support/installation.ts';
+import { type PostgresServer, startPostgres } from '../support/postgres.ts';
+import { type S3Server, startS3Server } from '../support/s3-servers.ts';
+import { until } from '../support/waiting.ts';
+
+const DATABASE = 'source';
+const BUCKET = 'signals';
+
+/** Where a backup is held up, by the request to the store or to the server that is never answered. */
+const stages = [
+  { stage: 'opening the repository', request: /^GET .*jetbackup\.json/ },
+  { stage: 'connecting for the snapshot', session: { application: /snapshot$/, at: 'start' } },
+  { stage: 'exporting the snapshot', session: { application: /snapshot$/, at: { sends: /pg_export_snapshot/ } } },
+  { stage: 'claiming its folder', request: /^PUT .*claim\.json/ },
+  { stage: 'connecting for the dump', session: { application: /pg_dump$/, at: 'start' } },
+  { stage: 'reading rows', session: { application: /pg_dump$/, at: { answeredBytes: 3_000_000 } } },
+  { stage: 'uploading the first part', request: /^PUT .*dump\.pgc.*partNumber=1/ },
+  { stage: 'completing the upload of the dump', request: /^POST .*dump\.pgc.*uploadId=/ },
+  { stage: 'taking the fingerprint', session: { application: /fingerprint$/, at: 'start' } },
+  { stage: 'dumping the roles', session: { application: /pg_dumpall$/, at: 'start' } },
+  { stage: 'uploading the files', request: /^PUT .*files\.tar/ },
+  { stage: 'committing', request: /^PUT .*manifest\.json/ },
+] as const;
+
+describe('a backup that is told to stop', () => {
+  let server: PostgresServer;
+  let s3: S3Server;
+  let http: HttpFaultProxy;
+  let installation: Installation;
+  let folder: string;
+  let before: string[];
+
+  beforeAll(async () => {
+    [server, s3, folder] = await Promise.all([startPostgres(15), startS3Server('first'), mkdtemp(join(tmpdir(), 'jetbackup-files-'))]);
+    await writeFile(join(folder, 'env'), 'KEY=value\n');
+    await createSample(server, DATABASE, 18);
+    await s3.createBucket(BUCKET);
+    http = await startHttpFaultProxy(s3);
+    const settings = { files: [join(folder, 'env')] };
+    installation = await makeInstallation({
+      server,
+      database: DATABASE,
+      s3: { server: s3, bucket: BUCKET, endpoint: http.endpoint },
+      settings,
+    });
+    before = [await installation.backup()];
+  });
+  afterEach(() => {
+    http.heal();
+    installation.proxy.heal();
+  });
+  afterAll(async () => {
+    await installation?.[Symbol.asyncDispose]();
+    await Promise.all([http?.stop(), server?.stop(), s3?.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function startUntil(held: (typeof stages)[number]): Promise<RunningCli> {
+    const struck = http.struck;
+    if ('request' in held) http.plant({ when: ({ method, url }) => held.request.test(`${method} ${url}`), answer: 'hang', times: 1 });
+    else installation.proxy.plant({ ...held.session, kind: 'stall' });
+    const run = installation.cli.start(['backup']);
+    const reached = () => http.struck > struck || installation.proxy.struck > 0;
+    await until(`the backup is ${held.stage}`, () => reached() || run.child.exitCode !== null);
+    if (!reached()) throw new Error(`the backup ended before: ${run.stderr()}`);
+    return run;
+  }
+
+  describe.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('by %s', (signal, code) => {
+    it.each(stages)('while $stage commits nothing and cleans up', async (held) => {
+      const run = await startUntil(held);
+      run.child.kill(signal);
+      const ended = await run.ended;
+      expect(ended, ended.stderr).toMatchObject({ code });
+      expect(ended.stderr).toContain(`${signal}: stopping and cleaning up`);
+      expect(await installation.committed()).toEqual(before);
+      if (held.stage === 'committing') {
+        // The request may arrive yet, so the objects stay, and nobody is told that they are a backup.
+        expect(ended.stderr).toMatch(/whether the backup \S+ was committed is not known\nhint: /);
+        before = [...before, await installation.backup()];
+      }
+      await installation.expectNothingLeft(run);
+    });
+  });
+
+  describe('by SIGKILL', () => {
+    it.each(stages)('while $stage commits nothing, and the next backup removes what it left', async (held) => {
+      const run = await startUntil(held);
+      run.child.kill('SIGKILL');
+      expect(await run.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
+      installation.proxy.heal();
+      expect(await installation.committed()).toEqual(before);
+      before = [...before, await installation.backup()];
+      expect(await installation.committed()).toEqual(before);
+      await installation.expectNothingLeft(run);
+    });
+  });
+
+  it('loses nothing: the first backup restores, and so does the next', async () => {
+    await installation.restoresEqual(before[0]);
+    before = [...before, await installation.backup()];
+    expect(await installation.ids()).toEqual(before);
+    await installation.restoresEqual();
+  });
+});
