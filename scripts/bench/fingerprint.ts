@@ -51,14 +51,35 @@ async function inDatabase<T>(settings: ConnectionSettings, use: (client: pg.Clie
   }
 }
 
-async function median(work: () => Promise<unknown>): Promise<number> {
-  const times: number[] = [];
+interface Case {
+  readonly name: string;
+  run(): Promise<unknown>;
+}
+
+/** Median wall time (ms) of each case; rounds are interleaved, so that a slow minute of the machine hits all of them. */
+async function medians(cases: readonly Case[]): Promise<number[]> {
+  const times: number[][] = cases.map(() => []);
   for (let round = 0; round < rounds; round++) {
-    const start = systemClock.monotonicMs();
-    await work();
-    times.push(systemClock.monotonicMs() - start);
+    for (const [i, { run }] of cases.entries()) {
+      const start = systemClock.monotonicMs();
+      await run();
+      times[i]?.push(systemClock.monotonicMs() - start);
+    }
   }
-  return times.toSorted((a, b) => a - b)[Math.floor(rounds / 2)] ?? 0;
+  return times.map((all) => all.toSorted((a, b) => a - b)[Math.floor(rounds / 2)] ?? 0);
+}
+
+function fingerprintCase(settings: ConnectionSettings, mode: 'content' | 'counts', parallel: number): Case {
+  return { name: `mode ${mode}, parallel ${parallel}`, run: () => takeFingerprint(settings, { mode, parallel }, signal) };
+}
+
+async function report(title: string, cases: readonly Case[]): Promise<void> {
+  console.log(title);
+  const times = await medians(cases);
+  for (const [i, { name }] of cases.entries()) {
+    const ms = times[i] ?? 0;
+    console.log(`  ${name.padEnd(40)} ${ms.toFixed(0).padStart(7)} ms  ${(ms / (times[0] ?? 1)).toFixed(2)}`);
+  }
 }
 
 async function withNewDatabase(
@@ -78,18 +99,14 @@ const server = await startServer();
 try {
   await withNewDatabase(server.settings, 'jetbackup_bench_rows', async (settings) => {
     await inDatabase(settings, (client) => loadJetAdmin(client, { megabytes }));
-    const copy = await median(() =>
+    const copy = () =>
       inDatabase(settings, async (client) => {
         for (const table of jetAdminTables) await client.query(`COPY ${pg.escapeIdentifier(table)} TO '/dev/null'`);
-      }),
-    );
-    const report = (what: string, ms: number) =>
-      console.log(`${what.padEnd(44)} ${ms.toFixed(0).padStart(7)} ms  ${(ms / copy).toFixed(2)} of COPY`);
-    report(`COPY of ${megabytes} MB to /dev/null, one connection`, copy);
-    for (const mode of ['content', 'counts'] as const) {
-      for (const parallel of [1, 2])
-        report(`mode ${mode}, parallel ${parallel}`, await median(() => takeFingerprint(settings, { mode, parallel }, signal)));
-    }
+      });
+    await report(`${megabytes} MB, one dominant table`, [
+      { name: 'COPY to /dev/null, one connection', run: copy },
+      ...(['content', 'counts'] as const).flatMap((mode) => [1, 2].map((parallel) => fingerprintCase(settings, mode, parallel))),
+    ]);
   });
   await withNewDatabase(server.settings, 'jetbackup_bench_tables', async (settings) => {
     await inDatabase(settings, async (client) => {
@@ -101,10 +118,10 @@ try {
       }
       await client.query('ANALYZE');
     });
-    for (const mode of ['content', 'counts'] as const) {
-      const ms = await median(() => takeFingerprint(settings, { mode }, signal));
-      console.log(`${`mode ${mode}, ${tables} small tables`.padEnd(44)} ${ms.toFixed(0).padStart(7)} ms`);
-    }
+    await report(
+      `${tables} small tables`,
+      (['content', 'counts'] as const).map((mode) => fingerprintCase(settings, mode, 2)),
+    );
   });
 } finally {
   await server.stop();

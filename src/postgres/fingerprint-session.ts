@@ -111,6 +111,12 @@ export function fingerprintError(error: unknown, settings: ConnectionSettings, s
       hint: 'An ALTER, TRUNCATE or VACUUM FULL is running. Try again when it is done.',
     });
   }
+  if (code === '53200') {
+    return new JetbackupError('dump-failed', `${settings.database} has more tables than the server can lock at once: ${text}`, {
+      cause: error,
+      hint: 'Raise max_locks_per_transaction there (pg_dump needs it as well) and restart it.',
+    });
+  }
   if (code === '42P01' || code === '42703' || code === '3F000' || /could not open relation|cache lookup failed/.test(text)) {
     return new JetbackupError('dump-interrupted-by-lock', `something was dropped or altered while the fingerprint was taken: ${text}`, {
       cause: error,

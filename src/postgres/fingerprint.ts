@@ -3,6 +3,7 @@ import * as z from 'zod';
 import type { Fingerprint, TableFingerprint } from '../core/fingerprint.ts';
 import type { FingerprintMode, FingerprintSummary } from '../core/manifest.ts';
 import type { ConnectionSettings } from './connection.ts';
+import { codeOf } from './database-errors.ts';
 import { largeObjectOwners, largeObjectsByFunction, largeObjectsByTable } from './fingerprint-digest.ts';
 import { describeServer, type FingerprintServer, type FingerprintSession, fingerprintError, openSession } from './fingerprint-session.ts';
 import { type Batch, batches, listTables, lockTables, readBatch, readSequences, type Table } from './fingerprint-tables.ts';
@@ -19,10 +20,10 @@ export interface FingerprintRequest {
   /** How long to wait for a lock that an ALTER or TRUNCATE holds (ms, default 60,000). */
   readonly lockTimeoutMs?: number;
   /**
-   * Called once, when every table is locked and the sequences are read. A dump that starts no earlier sees the same
+   * Called once and waited for, when every table is locked and the sequences are read. A dump that starts no earlier sees the same
    * tables (none can be truncated or rewritten any more) and no earlier value of a sequence.
    */
-  readonly onReady?: () => void;
+  readonly onReady?: () => Promise<void>;
   readonly onTable?: (done: number, total: number) => void;
 }
 
@@ -56,7 +57,7 @@ export async function takeFingerprint(
   signal.throwIfAborted();
   const { mode } = request;
   if (mode === 'off') {
-    request.onReady?.();
+    await request.onReady?.();
     return noFingerprint;
   }
   const sessions: FingerprintSession[] = [];
@@ -91,14 +92,10 @@ async function read(
   const tables = all.filter((table) => !unread.includes(table));
   const snapshot = request.snapshot ?? (parallel > 1 && tables.length > 1 ? await exportSnapshot(lead) : undefined);
   const others = tables.length > 1 ? await Promise.all(Array.from({ length: parallel - 1 }, () => open(snapshot))) : [];
-  const clients = [lead, ...others];
-  // Each of them: whoever asks for a lock behind a waiting ALTER waits for it, and it for those who have theirs.
-  for (const client of clients) {
-    await lockTables(client, tables);
-    await client.query('SET LOCAL lock_timeout = 0');
-  }
+  // One session alone: a lock per table and session could be more than the server has room for beside those of a dump.
+  await lockTables(lead, tables);
   const sequences = await readSequences(lead, server.standby);
-  request.onReady?.();
+  await request.onReady?.();
 
   const found: TableFingerprint[] = [];
   const take = async (client: pg.Client, batch: Batch, workers: number) => {
@@ -120,20 +117,7 @@ async function read(
     },
     ...batches(rest).map((batch) => (client: pg.Client) => take(client, batch, 0)),
   ];
-  let next = 0;
-  let failed = false;
-  await Promise.all(
-    clients.map(async (client) => {
-      for (let job = jobs[next++]; job !== undefined && !failed; job = jobs[next++]) {
-        try {
-          await job(client);
-        } catch (error) {
-          failed = true;
-          throw error;
-        }
-      }
-    }),
-  );
+  await share(jobs, lead, others);
   return {
     version: 1,
     mode,
@@ -147,6 +131,41 @@ async function read(
     inventory,
   };
 }
+
+/** How long others than the lead wait for a lock (ms). */
+const IMPATIENT_MS = 500;
+
+/**
+ * Hands the jobs to whichever session is free. An ALTER that waits for the lead's lock on a table makes everyone else
+ * who asks for that table wait too, and so for ever: such a job falls back to the lead, which has its lock.
+ */
+async function share(jobs: ((client: pg.Client) => Promise<void>)[], lead: pg.Client, others: readonly pg.Client[]): Promise<void> {
+  const blocked: typeof jobs = [];
+  let next = 0;
+  let failed = false;
+  const work = async (client: pg.Client) => {
+    for (let job = jobs[next++]; job !== undefined && !failed; job = jobs[next++]) {
+      try {
+        if (client !== lead) await client.query('SAVEPOINT job');
+        await job(client);
+        if (client !== lead) await client.query('RELEASE SAVEPOINT job');
+      } catch (error) {
+        if (client !== lead && codeOf(error) === LOCK_NOT_AVAILABLE) {
+          await client.query('ROLLBACK TO SAVEPOINT job');
+          blocked.push(job);
+        } else {
+          failed = true;
+          throw error;
+        }
+      }
+    }
+  };
+  for (const client of others) await client.query(`SET LOCAL lock_timeout = ${IMPATIENT_MS}`);
+  await Promise.all([lead, ...others].map(work));
+  for (const job of blocked) await job(lead);
+}
+
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /** Tables so large that one connection would still be at them when all others are done: these are read by several processes each, one after the other. */
 function split(tables: readonly Table[], parallel: number): { wide: Table[]; rest: Table[] } {

@@ -32,7 +32,10 @@ export async function readInventory(
   const entries: InventoryEntry[] = [];
   for (const query of [...relationQueries(major), ...routineQueries(major), ...databaseQueries(major)]) {
     if (query.superuserOnly === true && !superuser) continue;
+    // The savepoint gives back the locks that deparsing takes on whatever a view or a rule speaks of.
+    await client.query('SAVEPOINT inventory');
     const result = await client.query<Record<string, unknown>>(query.sql);
+    await client.query('ROLLBACK TO SAVEPOINT inventory; RELEASE SAVEPOINT inventory');
     for (const raw of result.rows) {
       const row = Row.parse(raw);
       // A comment that outlived its object, or one on an object that was dropped since the snapshot.

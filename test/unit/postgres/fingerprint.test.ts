@@ -51,7 +51,7 @@ it('mode off reads nothing and compares equal to anything', async () => {
     settings,
     {
       mode: 'off',
-      onReady: () => {
+      onReady: async () => {
         ready = true;
       },
     },
