@@ -152,21 +152,29 @@ async function memoryDirectory(env: RestoreRequest['baseEnv']): Promise<string> 
 function heldOpen(stream: ByteStream): { stream: ByteStream; drain(signal?: AbortSignal): Promise<void>; close(): Promise<void> } {
   const source = stream[Symbol.asyncIterator]();
   let ended = false;
+  let failed: { readonly error: unknown } | undefined;
   const next = async () => {
-    const step = await source.next();
-    if (step.done === true) ended = true;
-    return step;
+    try {
+      const step = await source.next();
+      if (step.done === true) ended = true;
+      return step;
+    } catch (error) {
+      // The first reader may have left while it waited, and never hear of it; asked again, the source only says that it is done.
+      failed = { error };
+      throw error;
+    }
   };
   return {
     stream: { [Symbol.asyncIterator]: () => ({ next }) },
     async drain(signal) {
-      while (!ended) {
+      while (!ended && failed === undefined) {
         signal?.throwIfAborted();
         await next();
       }
+      if (failed !== undefined) throw failed.error;
     },
     async close() {
-      if (!ended) await source.return?.();
+      if (!ended && failed === undefined) await source.return?.();
     },
   };
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { isJetbackupError, JetbackupError } from '../../../src/core/errors.ts';
 import type { ConnectionSettings } from '../../../src/postgres/connection.ts';
 import {
@@ -113,9 +113,12 @@ describe('a restore that cannot go well', () => {
   it('fails when the archive turns out wrong at its very end, though pg_restore has had all that it wants', async () => {
     await target.query('CREATE ROLE app; CREATE ROLE "odd ""role"""');
     await using staging = await stage();
+    const loading = "SELECT FROM pg_stat_activity WHERE application_name = 'jetbackup pg_restore data'";
     const archive = (async function* () {
       yield taken.archive;
-      yield Buffer.alloc(1024 * 1024);
+      // The large object is the last of the data.
+      await expect.poll(() => target.query('SELECT loid FROM pg_largeobject', staging.name), { timeout: 10_000 }).toHaveLength(1);
+      await expect.poll(() => target.query(loading), { timeout: 10_000 }).toEqual([]);
       throw new JetbackupError('damaged', 'the last segment does not hold');
     })();
     const error = await failure(
@@ -221,6 +224,7 @@ describe('a restore that cannot go well', () => {
     const child = spawn(process.execPath, [fileURLToPath(new URL('./stage-and-hang.ts', import.meta.url)), argument], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    onTestFinished(() => void child.kill('SIGKILL'));
     const [line] = await once(child.stdout, 'data');
     expect(String(line)).toBe('dead_jetbackup_dead01\n');
     expect(await sweepStaging(settings)).toEqual([]);
