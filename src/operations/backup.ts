@@ -234,7 +234,7 @@ async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot): Prom
   const ready = Promise.withResolvers<void>();
   const taking = takeFingerprint(
     snapshot.settings,
-    { mode: input.fingerprint, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs, onReady: () => ready.resolve() },
+    { mode: input.fingerprint, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs, onReady: async () => ready.resolve() },
     either,
   );
   taking.catch(() => {});
