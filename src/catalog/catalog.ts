@@ -1,7 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { collect, sha256Hex } from '../core/bytes.ts';
 import { isJetbackupError, JetbackupError } from '../core/errors.ts';
-import type { DatabaseName, Id } from '../core/ids.ts';
+import { type DatabaseName, type Id, newId } from '../core/ids.ts';
 import { MANIFEST_MAX_BYTES, type Manifest, parseManifest } from '../core/manifest.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { databasePrefix, isManifest, manifestKey, placeOf } from './layout.ts';
@@ -57,9 +57,21 @@ export async function readManifest(store: ObjectStore, listed: Listed, signal?: 
 
 /**
  * How far the clock of a backup host (in ids) and that of a database server (snapshot instants) may differ before
- * `findBackup` could miss the newest: one day, far beyond what a host with working NTP shows.
+ * `findBackup` looks further than the ids suggest: one day, far beyond what a host with working NTP shows.
  */
 const SKEW = Temporal.Duration.from({ hours: 24 });
+
+/**
+ * An id for the next backup of a database that sorts after every committed one, also where this host's clock has been
+ * turned back since: the order of ids is the order in which backups were made.
+ */
+export async function nextBackupId(store: ObjectStore, database: DatabaseName, now: Temporal.Instant, signal?: AbortSignal): Promise<Id> {
+  let last: Id | undefined;
+  for await (const listed of listCommitted(store, database, signal)) last = listed.id;
+  if (last === undefined) return newId(now);
+  const after = idInstant(last).add({ seconds: 1 });
+  return newId(Temporal.Instant.compare(now, after) < 0 ? after : now);
+}
 
 /**
  * The backup that a person means: by id, the newest, or the newest whose snapshot instant is at or before the instant.
@@ -88,11 +100,12 @@ export async function findBackup(
     });
   }
   const limit = moment.kind === 'latest' ? undefined : moment.instant;
+  const isBeyond = ({ id }: Listed) => limit !== undefined && Temporal.Instant.compare(idInstant(id), limit.add(SKEW)) > 0;
+  const candidates = all.filter((listed) => !isBeyond(listed));
+  if (limit !== undefined) candidates.push(...(await datedAhead(store, all.filter(isBeyond), limit, signal)));
   let best: { manifest: Manifest; instant: Temporal.Instant } | undefined;
-  for (const listed of all.toReversed()) {
-    const started = idInstant(listed.id);
-    if (limit !== undefined && Temporal.Instant.compare(started, limit.add(SKEW)) > 0) continue;
-    if (best !== undefined && Temporal.Instant.compare(started.add(SKEW), best.instant) < 0) break;
+  for (const listed of candidates.toReversed()) {
+    if (best !== undefined && isKnownOlder(listed.id, best, limit === undefined)) break;
     const { manifest } = await readManifest(store, listed, signal);
     const instant = Temporal.Instant.from(manifest.snapshotInstant);
     if (limit !== undefined && Temporal.Instant.compare(instant, limit) > 0) continue;
@@ -105,6 +118,36 @@ export async function findBackup(
   throw new JetbackupError('no-backup', `no backup of "${database}" at or before ${when}`, {
     hint: `The oldest is ${idInstant(oldest.id).toString()}; run: jetbackup list`,
   });
+}
+
+/**
+ * Of the backups whose ids are too late for the limit, those whose snapshot is not: a host's clock ran ahead when they
+ * were made, or before. Ids are in the order of making, so the first that is really later ends the search.
+ */
+async function datedAhead(store: ObjectStore, beyond: readonly Listed[], limit: Temporal.Instant, signal?: AbortSignal): Promise<Listed[]> {
+  const found: Listed[] = [];
+  for (const listed of beyond) {
+    try {
+      const { manifest } = await readManifest(store, listed, signal);
+      if (Temporal.Instant.compare(Temporal.Instant.from(manifest.snapshotInstant), limit) > 0) break;
+      found.push(listed);
+    } catch (error) {
+      // One that cannot be read must not stand in the way of what was asked for: by its id it is none of that.
+      if (!isJetbackupError(error, 'damaged', 'not-authentic', 'no-backup')) throw error;
+    }
+  }
+  return found;
+}
+
+/**
+ * Whether nothing with this id or an older one can be newer than `best`. Instants decide, with room for clocks that
+ * differ. But what a primary shows later holds all that it showed before, whatever its clock said: there, the chain of
+ * backups decides. (A standby may lag behind, so that an earlier backup of its primary shows more.)
+ */
+function isKnownOlder(id: Id, best: { manifest: Manifest; instant: Temporal.Instant }, byChain: boolean): boolean {
+  const { previous, server } = best.manifest;
+  if (byChain && previous !== null && !server.standby && id <= previous.id) return true;
+  return Temporal.Instant.compare(idInstant(id).add(SKEW), best.instant) < 0;
 }
 
 /** The instant in an id: the start of the run by the backup host's clock. For names and bounds, never for a decision to delete. */

@@ -1,5 +1,6 @@
 import { checkObjects } from '../catalog/artifact-reader.ts';
 import { type ArtifactWriting, writeArtifact } from '../catalog/artifact-writer.ts';
+import { idInstant, nextBackupId } from '../catalog/catalog.ts';
 import { backupPrefix, manifestKey } from '../catalog/layout.ts';
 import { removeClaim, removeDeadRuns, removeUncommitted, surveyDatabase, writeClaim } from '../catalog/uncommitted.ts';
 import type { Codec } from '../compression/codec.ts';
@@ -76,7 +77,7 @@ const RETRY_PAUSE_MS = 15_000;
  * Throws `locked`, the dump, database, tools and storage codes, `files-unreadable`, `interrupted`, `terminated`.
  */
 export async function backup(deps: BackupDeps, input: BackupInput, signal: AbortSignal): Promise<BackupResult> {
-  const id = newId(deps.clock.now());
+  const id = await chooseId(deps, input, signal);
   const run = startRun(deps, 'backup', input.database, id);
   try {
     for (let attempt = 0; ; attempt += 1) {
@@ -97,6 +98,24 @@ export async function backup(deps: BackupDeps, input: BackupInput, signal: Abort
   } catch (error) {
     throw await run.failed(error, { backup: null });
   }
+}
+
+async function chooseId(deps: BackupDeps, { database }: BackupInput, signal: AbortSignal): Promise<Id> {
+  const now = deps.clock.now();
+  const id = await nextBackupId(deps.store, database, now, signal).catch(() => {
+    // A store that cannot be read fails the run itself, which then records why.
+    signal.throwIfAborted();
+    return newId(now);
+  });
+  const ahead = idInstant(id).since(now).total('seconds');
+  if (ahead > 60) {
+    deps.log({
+      type: 'warning',
+      text: `the newest backup of "${database}" was made ${Math.round(ahead / 60)} minutes in the future, by this machine’s clock`,
+      hint: 'One of the clocks is wrong, or was: set this one (timedatectl). The backup is made all the same, and sorts behind the others.',
+    });
+  }
+  return id;
 }
 
 interface Attempt {
@@ -189,7 +208,7 @@ async function prepare(attempt: Attempt, snapshot: ExportedSnapshot): Promise<Un
     log({ type: 'warning', text: `what unfinished backups left could not be removed: ${messageOf(error)}` });
   }
   await writeClaim(store, { database: input.database, id: run.id }, identity, signal);
-  const last = survey.committed.filter((id) => id < run.id).at(-1);
+  const last = survey.committed.at(-1);
   return last === undefined ? null : { id: last, manifestSha256: await manifestSha256(attempt, last) };
 }
 
@@ -226,7 +245,7 @@ async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot): Prom
   const common = { settings: snapshot.settings, tools, baseEnv: deps.env };
   const write = (writing: Omit<ArtifactWriting, 'folder'>) => writeArtifact(deps, { ...writing, folder }, signal);
   const artifacts: Artifact[] = [];
-  const warnings: string[] = [...snapshot.warnings];
+  const warnings: string[] = [...snapshot.warnings, ...tools.warnings];
 
   // Beside the dump and under the same snapshot; whichever fails first stops the other.
   const stop = new AbortController();

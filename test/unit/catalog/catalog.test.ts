@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { findBackup, idInstant, listCommitted } from '../../../src/catalog/catalog.ts';
+import { findBackup, idInstant, listCommitted, nextBackupId } from '../../../src/catalog/catalog.ts';
 import { manifestKey } from '../../../src/catalog/layout.ts';
 import { parseMoment } from '../../../src/catalog/moment.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
@@ -46,6 +46,35 @@ describe('finding a backup', () => {
     expect(await find(store, '2026-11-16T15:00Z')).toBe(fast.id);
   });
 
+  test('takes the one made last where the clock was turned back in between', async () => {
+    const manifestSha256 = '0'.repeat(64);
+    // Host and server were three days ahead at first; then both were set right.
+    const early = { id: '20261119T020000Z-aaaaaa', snapshotInstant: '2026-11-19T02:00:03Z' };
+    const late = { id: '20261119T020001Z-bbbbbb', snapshotInstant: '2026-11-16T14:00:00Z', previous: { id: early.id, manifestSha256 } };
+    const store = await repositoryOf(early, late);
+    expect(await find(store, 'latest')).toBe(late.id);
+    // A standby may lag behind what was backed up from its primary before.
+    const standby = sampleManifest(late);
+    await put(store, { ...standby, server: { ...standby.server, standby: true } });
+    expect(await find(store, 'latest')).toBe(early.id);
+  });
+
+  test('finds by its snapshot instant what has an id that is days too late', async () => {
+    // The host was three days ahead, the server never.
+    const first = { id: '20261119T020000Z-aaaaaa', snapshotInstant: '2026-11-16T02:00:03Z' };
+    const second = { id: '20261119T020001Z-bbbbbb', snapshotInstant: '2026-11-17T02:00:03Z' };
+    const store = await repositoryOf(first, second);
+    expect(await find(store, '2026-11-16')).toBe(first.id);
+    expect(await find(store, '2026-11-17')).toBe(second.id);
+    expect(await find(store, 'latest')).toBe(second.id);
+  });
+
+  test('passes over a damaged manifest that is by its id too late for the moment', async () => {
+    const store = await repositoryOf(monday, wednesday);
+    store.objects.set(manifestKey('jetadmin', '20261120T020000Z-eeeeee'), Buffer.from('{'));
+    expect(await find(store, '2026-11-16')).toBe(monday.id);
+  });
+
   test('says what the oldest is when there is none so early', async () => {
     const store = await repositoryOf(tuesday);
     await expect(find(store, '2026-11-01')).rejects.toMatchObject({
@@ -78,6 +107,21 @@ describe('finding a backup', () => {
       store.objects.set(manifestKey('jetadmin', tuesday.id), Buffer.from(bytes));
       await expect(find(store, 'latest')).rejects.toMatchObject({ code: 'damaged' });
     }
+  });
+});
+
+describe('the id of the next backup', () => {
+  const next = (store: MemoryStore, now: string) => nextBackupId(store, 'jetadmin', idInstant(now));
+
+  test('is the present where that is later than every backup', async () => {
+    const store = await repositoryOf(monday, tuesday);
+    expect(await next(store, wednesday.id)).toMatch(/^20261118T020000Z-/);
+    expect(await next(await repositoryOf(), wednesday.id)).toMatch(/^20261118T020000Z-/);
+  });
+
+  test('sorts behind the newest where the clock was turned back, or stands still', async () => {
+    const store = await repositoryOf(monday, tuesday);
+    for (const now of [monday.id, tuesday.id]) expect(await next(store, now)).toMatch(/^20261117T020001Z-/);
   });
 });
 
