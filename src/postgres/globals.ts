@@ -30,10 +30,22 @@ export async function dumpGlobals(
 ): Promise<{ stream: ByteStream; warnings: string[] }> {
   const { settings, tools } = request;
   await using libpq = await libpqEnvironment(settings, request.baseEnv, { applicationName: 'jetbackup pg_dumpall' });
-  const run = async (...more: string[]) => {
-    // --database: the one database that this user is known to be let into.
-    const args = ['--globals-only', '--no-password', `--database=${settings.database}`, ...more];
+  const runIn = async (database: readonly string[], more: readonly string[]) => {
+    const args = ['--globals-only', '--no-password', ...database, ...more];
     return bytesOf(await collect(deps.processes.output({ program: tools.pgDumpall, args, env: libpq.env }, signal), MAX_BYTES));
+  };
+  // Names of roles are bytes in the encoding of the database that they were made in. That is the maintenance database's more
+  // often than that of a database in LATIN1 or EUC_JP, which cannot even send them; so it comes first, as with pg_dumpall itself.
+  let database: readonly string[] = [];
+  const run = async (...more: string[]) => {
+    try {
+      return await runIn(database, more);
+    } catch (error) {
+      if (database.length > 0 || !(error instanceof ProcessFailed) || !/could not connect to databases/.test(error.stderr)) throw error;
+      // The one database that this user is known to be let into.
+      database = [`--database=${settings.database}`];
+      return await runIn(database, more);
+    }
   };
   const classified = (error: unknown) => {
     if (error instanceof RangeError)
