@@ -1,5 +1,6 @@
 import { authenticate } from '../catalog/authenticate.ts';
-import { type Listed, listCommitted, readManifest } from '../catalog/catalog.ts';
+import { findBackup, type Listed, listCommitted, readManifest } from '../catalog/catalog.ts';
+import type { Moment } from '../catalog/moment.ts';
 import { isJetbackupError, type JetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { Manifest } from '../core/manifest.ts';
@@ -42,14 +43,17 @@ export async function listBackups(
   return results;
 }
 
-/** One backup with everything that its manifest says. Throws `no-backup`, `damaged`, and what the store throws. */
+/** One backup with everything that its manifest says; for `latest` and instants, found by what the manifests say of themselves. Throws `no-backup`, `damaged`, and what the store throws. */
 export async function showBackup(
   deps: ListDeps,
-  input: { readonly database: DatabaseName; readonly id: Id },
+  input: { readonly database: DatabaseName; readonly moment: Moment },
   signal: AbortSignal,
 ): Promise<ListedBackup> {
   const repository = await openRepository(deps, signal);
-  const found = await look(deps, input, repository.id, signal);
+  const { database, moment } = input;
+  // Shown whether authentic or not; `look` says which.
+  const { id } = moment.kind === 'id' ? moment : await findBackup(deps.store, database, moment, () => {}, signal);
+  const found = await look(deps, { database, id }, repository.id, signal);
   if ('error' in found) throw found.error;
   return found;
 }

@@ -23,7 +23,12 @@ export interface LoggerOptions {
 export function createLogger({ level, format, color, redact, write }: LoggerOptions): Logger {
   const sink = { write };
   // pino-pretty as a plain function: a transport would run in a thread of its own and lose the last lines of a crash.
-  const humanize = pretty.prettyFactory({ colorize: color, ignore: 'pid,hostname', hideObject: true, translateTime: "UTC:yyyy-mm-dd'T'HH:MM:ss'Z'" });
+  const humanize = pretty.prettyFactory({
+    colorize: color,
+    ignore: 'pid,hostname',
+    hideObject: true,
+    translateTime: "UTC:yyyy-mm-dd'T'HH:MM:ss'Z'",
+  });
   const destination = format === 'json' ? sink : { write: (line: string) => sink.write(humanize(line)) };
   const logger = pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },

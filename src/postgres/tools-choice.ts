@@ -1,4 +1,27 @@
-import type { ClientTools, ToolsRequest } from './tools.ts';
+/** One directory of client programs of one version. */
+export interface ClientTools {
+  readonly major: number;
+  readonly minor: number;
+  /** What `pg_dump --version` says: `pg_dump (PostgreSQL) 17.6 (Debian 17.6-1)`. */
+  readonly version: string;
+  readonly directory: string;
+  readonly pgDump: string;
+  readonly pgRestore: string;
+  readonly pgDumpall: string;
+  readonly psql?: string;
+  /** What the user should know of this choice, in words. */
+  readonly warnings: readonly string[];
+}
+
+export interface ToolsRequest {
+  /** `server_version_num` of the server to be dumped, or restored into. */
+  readonly serverVersionNum: number;
+  readonly purpose: 'dump' | 'restore';
+  /** For `restore`: the manifest's `tools.pgDump`, the version that wrote the archive. */
+  readonly dumpedBy?: string;
+  /** Look here and nowhere else (the setting `postgres.bindir`). */
+  readonly directory?: string;
+}
 
 export type ToolsChoice =
   | { readonly tools: ClientTools }

@@ -1,6 +1,4 @@
 import type { Command } from 'commander';
-import { JetbackupError } from '../../core/errors.ts';
-import { idPattern } from '../../core/ids.ts';
 import type { Manifest } from '../../core/manifest.ts';
 import type { Authentic } from '../json.ts';
 import { help, type Registry } from '../registry.ts';
@@ -14,29 +12,25 @@ export function registerShow(program: Command, registry: Registry): void {
     .command('show')
     .summary('everything about one backup')
     .description('Shows what a backup holds, where it came from, and whether its signature holds.')
-    .argument('<id>', 'id of the backup, as `jetbackup list` shows it')
+    .argument('<when>', 'id of the backup, as `jetbackup list` shows it, or latest, a date, a date and time')
     .option('-d, --database <name>', 'whose backup; may be left out where there is one database')
-    .action(async (id: string, options: { database?: string }) => {
-      await registry.session(command, (session) => runShow(session, id, options.database));
+    .action(async (when: string, options: { database?: string }) => {
+      await registry.session(command, (session) => runShow(session, when, options.database));
     });
   help(command, {
     examples: [
-      ['jetbackup show 20261120T020000Z-k3f9qa', 'in words'],
+      ['jetbackup show latest', 'the newest, in words'],
       ['jetbackup show 20261120T020000Z-k3f9qa --json', 'the whole manifest'],
     ],
     exits: ['10', '11', '13', '22', '130'],
   });
 }
 
-async function runShow(session: Session, id: string, name: string | undefined): Promise<Outcome> {
+async function runShow(session: Session, when: string, name: string | undefined): Promise<Outcome> {
   const { config, composed, context, output } = session;
-  if (!idPattern.test(id)) {
-    throw new JetbackupError('usage', `"${id}" is not the id of a backup`, {
-      hint: 'Ids look like 20261120T020000Z-k3f9qa; see: jetbackup list',
-    });
-  }
+  const moment = composed.moment(when);
   const database = await repositoryDatabase(session, name);
-  const found = await context.operations.showBackup(composed.listDeps(), { database, id }, context.signal);
+  const found = await context.operations.showBackup(composed.listDeps(), { database, moment }, context.signal);
   if ('error' in found) throw found.error;
   const authentic = authenticOf(found);
   return {

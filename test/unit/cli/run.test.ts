@@ -117,7 +117,6 @@ describe('a slip of the fingers', () => {
     ['backup --tag deploy', '"deploy" is not a tag', expect.stringContaining('--tag key=value')],
     ['backup --tag a=1 --tag a=2', 'the tag "a" is given twice', null],
     ['backup --keep soon', '"soon" is not a duration', expect.stringContaining('30d')],
-    ['show latest', '"latest" is not the id of a backup', expect.stringContaining('jetbackup list')],
     ['list --quiet --verbose', expect.stringContaining('cannot be used with'), expect.anything()],
     ['backup nope', 'no database "nope" is configured', 'Configured: shop.'],
   ])('%s: status 2, and what was meant', async (line, message, hint) => {
