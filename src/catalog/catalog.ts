@@ -43,7 +43,9 @@ export async function readManifest(store: ObjectStore, listed: Listed, signal?: 
         hint: 'Run: jetbackup list',
       });
     }
-    if (cause instanceof RangeError) throw new JetbackupError('damaged', `${key} is too large for a manifest`, { cause });
+    if (cause instanceof RangeError) {
+      throw new JetbackupError('damaged', `${key} is too large for a manifest`, { cause, hint: 'Restore another backup: jetbackup list' });
+    }
     throw cause;
   }
   const manifest = parseManifest(bytes, key);

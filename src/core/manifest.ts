@@ -137,6 +137,9 @@ export function canonicalBytes(manifest: UnsignedManifest | Manifest): Uint8Arra
   return Buffer.from(text, 'utf8');
 }
 
+const otherManifest =
+  'Restore another backup: jetbackup list. If the store keeps versions, an earlier version of the manifest may be whole.';
+
 /**
  * Parses bytes from storage. They are untrusted: the caller checks the signature before it uses more than the id.
  * Throws `damaged`.
@@ -146,7 +149,7 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new JetbackupError('damaged', `${where} is not JSON`, { cause });
+    throw new JetbackupError('damaged', `${where} is not JSON`, { cause, hint: otherManifest });
   }
   const parsed = ManifestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -159,6 +162,7 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
   const issue = parsed.error.issues[0];
   throw new JetbackupError('damaged', `${where} is not a manifest: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, {
     cause: parsed.error,
+    hint: otherManifest,
   });
 }
 

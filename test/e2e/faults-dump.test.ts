@@ -108,6 +108,18 @@ describe('a dump that goes wrong', () => {
     expectFailure(await installation.cli.run('backup'), 20);
   });
 
+  it('leaves unfinished files in a directory when jetbackup itself is killed, which the next backup removes', async () => {
+    installation.proxy.plant({ application: /pg_dump$/, at: { answeredBytes: 4_000_000 }, kind: 'stall' });
+    const run = installation.cli.start(['backup']);
+    await until('pg_dump is in the middle of it', () => installation.proxy.struck > 0);
+    run.child.kill('SIGKILL');
+    await run.ended;
+    installation.proxy.heal();
+    expect(await installation.committed()).toEqual(before);
+    expect(await installation.repository.unfinished()).not.toEqual([]);
+    before = [...before, await installation.backup()];
+  });
+
   it('leaves everything as it was: the backup from before restores, and so does the next one', async () => {
     expect(await installation.ids()).toEqual(before);
     await installation.restoresEqual(before[0]);

@@ -16,6 +16,8 @@ export interface PostgresProxy extends AsyncDisposable {
   readonly port: number;
   /** Sessions that a fault has struck since the last `heal`. */
   readonly struck: number;
+  /** The application_name of every session since the last `heal`, in the order of their beginning. */
+  readonly applications: readonly string[];
   plant(fault: SessionFault): void;
   /** Forgets what is planted, and lets go on what is stalled. */
   heal(): void;
@@ -30,6 +32,7 @@ export async function startPostgresProxy(target: { host: string; port: number })
   let faults: { fault: SessionFault; left: number }[] = [];
   const sessions = new Set<{ client: Socket; upstream: Socket; release(): void }>();
   let struck = 0;
+  let applications: string[] = [];
 
   function serve(client: Socket): void {
     const upstream = connect(target);
@@ -79,6 +82,7 @@ export async function startPostgresProxy(target: { host: string; port: number })
       if (application === undefined) {
         introduction = Buffer.concat([introduction, chunk]);
         application = /application_name\0([^\0]*)\0/.exec(introduction.toString('latin1'))?.[1];
+        if (application !== undefined) applications.push(application);
         if (application !== undefined && !stalled) strikes(({ at }) => at === 'start');
       }
       const text = chunk.toString('latin1');
@@ -109,12 +113,16 @@ export async function startPostgresProxy(target: { host: string; port: number })
     get struck() {
       return struck;
     },
+    get applications() {
+      return applications;
+    },
     plant: (fault) => {
       faults.push({ fault, left: fault.times ?? 1 });
     },
     heal() {
       faults = [];
       struck = 0;
+      applications = [];
       for (const session of sessions) session.release();
     },
     stop,
