@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { GenericContainer, Wait } from 'testcontainers';
+import { GenericContainer, getContainerRuntimeClient, type StartedTestContainer, Wait } from 'testcontainers';
 
 export type PostgresMajor = 15 | 17 | 18;
 
@@ -78,8 +78,7 @@ export async function startPostgres(major: PostgresMajor, options: PostgresOptio
   if (options.tmpfs === true) definition = definition.withTmpFs({ '/var/lib/postgresql': 'rw' });
   const container = await definition.start();
 
-  const host = container.getHost();
-  const port = container.getMappedPort(5432);
+  const { host, port } = await addressOf(container);
   const connection = (database = defaultDatabase): PostgresConnection => ({ host, port, user: USER, password: PASSWORD, database });
 
   const stop = async () => {
@@ -113,4 +112,17 @@ export async function startPostgres(major: PostgresMajor, options: PostgresOptio
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/**
+ * An engine may publish a port under one number for IPv4 and another for IPv6; whoever says `localhost` can then end up
+ * at somebody else's container. So a local engine's port is told for 127.0.0.1.
+ */
+async function addressOf(container: StartedTestContainer): Promise<{ host: string; port: number }> {
+  const host = container.getHost();
+  if (host !== 'localhost') return { host, port: container.getMappedPort(5432) };
+  const engine = await getContainerRuntimeClient();
+  const { NetworkSettings: network } = await engine.container.dockerode.getContainer(container.getId()).inspect();
+  const published = network.Ports['5432/tcp']?.find(({ HostIp }) => !HostIp.includes(':'));
+  return { host: '127.0.0.1', port: published === undefined ? container.getMappedPort(5432) : Number(published.HostPort) };
 }
