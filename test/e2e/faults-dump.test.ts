@@ -75,13 +75,22 @@ describe('a dump that goes wrong', () => {
   });
 
   it.each([
-    ['cut', 'the dump', /pg_dump$/, 2_000_000],
-    ['cut', 'the snapshot', /snapshot$/, 0],
-    ['cut', 'roles and tablespaces', /pg_dumpall$/, 500],
-  ] as const)('is no backup when the connection is %s during %s', async (kind, _, application, answeredBytes) => {
-    installation.proxy.plant({ application, at: { answeredBytes }, kind });
+    ['the dump', { application: /pg_dump$/, at: { answeredBytes: 2_000_000 } }],
+    ['the snapshot', { application: /snapshot$/, at: { sends: /pg_export_snapshot/ } }],
+    ['roles and tablespaces', { application: /pg_dumpall$/, at: { sends: /rolcanlogin/ } }],
+  ] as const)('is no backup when the connection is cut during %s', async (_, session) => {
+    installation.proxy.plant({ ...session, kind: 'cut' });
     expectFailure(await installation.cli.run('backup'), 20);
     expect(installation.proxy.struck).toBe(1);
+  });
+
+  it('is a backup without its fingerprint, and says so, when only the fingerprint loses its connection', async () => {
+    installation.proxy.plant({ application: /fingerprint$/, at: { sends: /pg_class/ }, kind: 'cut' });
+    const ended = await installation.cli.run('backup');
+    expect(ended, ended.stderr).toMatchObject({ code: 3 });
+    expect(ended.stderr).toMatch(/no fingerprint was taken/);
+    before = await installation.committed();
+    await installation.restoresEqual();
   });
 
   it('is no backup when an administrator ends the server process that holds the snapshot', async () => {
