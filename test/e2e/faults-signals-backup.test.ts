@@ -9,19 +9,16 @@ import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { type S3Server, startS3Server } from '../support/s3-servers.ts';
 import { until } from '../support/waiting.ts';
 
-const DATABASE = 'source';
-const BUCKET = 'signals';
-
-/** Where a backup is held up, by the request to the store or to the server that is never answered. */
+/** Where a backup is held up, by the request to the store or to the server that is never answered; `large` needs more than one part. */
 const stages = [
   { stage: 'opening the repository', request: /^GET .*jetbackup\.json/ },
   { stage: 'connecting for the snapshot', session: { application: /snapshot$/, at: 'start' } },
   { stage: 'exporting the snapshot', session: { application: /snapshot$/, at: { sends: /pg_export_snapshot/ } } },
   { stage: 'claiming its folder', request: /^PUT .*claim\.json/ },
   { stage: 'connecting for the dump', session: { application: /pg_dump$/, at: 'start' } },
-  { stage: 'reading rows', session: { application: /pg_dump$/, at: { answeredBytes: 3_000_000 } } },
-  { stage: 'uploading the first part', request: /^PUT .*dump\.pgc.*partNumber=1/ },
-  { stage: 'completing the upload of the dump', request: /^POST .*dump\.pgc.*uploadId=/ },
+  { stage: 'reading rows', session: { application: /pg_dump$/, at: { answeredBytes: 300_000 } } },
+  { stage: 'uploading the first part', large: true, request: /^PUT .*dump\.pgc.*partNumber=1/ },
+  { stage: 'completing the upload of the dump', large: true, request: /^POST .*dump\.pgc.*uploadId=/ },
   { stage: 'taking the fingerprint', session: { application: /fingerprint$/, at: 'start' } },
   { stage: 'dumping the roles', session: { application: /pg_dumpall$/, at: 'start' } },
   { stage: 'uploading the files', request: /^PUT .*files\.tar/ },
@@ -32,36 +29,49 @@ describe('a backup that is told to stop', () => {
   let server: PostgresServer;
   let s3: S3Server;
   let http: HttpFaultProxy;
-  let installation: Installation;
+  let small: Site;
+  let large: Site;
   let folder: string;
-  let before: string[];
+
+  /** A database with its repository, and the ids of its backups so far. */
+  interface Site {
+    readonly installation: Installation;
+    before: string[];
+  }
+  const siteOf = (held: (typeof stages)[number]): Site => ('large' in held ? large : small);
+
+  async function makeSite(database: string, megabytes: number): Promise<Site> {
+    await createSample(server, database, megabytes);
+    await s3.createBucket(database);
+    const settings = { files: [join(folder, 'env')] };
+    const installation = await makeInstallation({
+      server,
+      database,
+      s3: { server: s3, bucket: database, endpoint: http.endpoint },
+      settings,
+    });
+    return { installation, before: [await installation.backup()] };
+  }
 
   beforeAll(async () => {
     [server, s3, folder] = await Promise.all([startPostgres(15), startS3Server('first'), mkdtemp(join(tmpdir(), 'jetbackup-files-'))]);
     await writeFile(join(folder, 'env'), 'KEY=value\n');
-    await createSample(server, DATABASE, 18);
-    await s3.createBucket(BUCKET);
     http = await startHttpFaultProxy(s3);
-    const settings = { files: [join(folder, 'env')] };
-    installation = await makeInstallation({
-      server,
-      database: DATABASE,
-      s3: { server: s3, bucket: BUCKET, endpoint: http.endpoint },
-      settings,
-    });
-    before = [await installation.backup()];
+    small = await makeSite('small', 1);
+    large = await makeSite('large', 18);
   });
   afterEach(() => {
     http.heal();
-    installation.proxy.heal();
+    for (const { installation } of [small, large]) installation.proxy.heal();
   });
   afterAll(async () => {
-    await installation?.[Symbol.asyncDispose]();
+    for (const site of [small, large]) await site?.installation[Symbol.asyncDispose]();
     await Promise.all([http?.stop(), server?.stop(), s3?.stop()]);
     await rm(folder, { recursive: true, force: true });
   });
 
   async function startUntil(held: (typeof stages)[number]): Promise<RunningCli> {
+    const { installation } = siteOf(held);
     const struck = http.struck;
     if ('request' in held) http.plant({ when: ({ method, url }) => held.request.test(`${method} ${url}`), answer: 'hang', times: 1 });
     else installation.proxy.plant({ ...held.session, kind: 'stall' });
@@ -77,16 +87,18 @@ describe('a backup that is told to stop', () => {
     ['SIGTERM', 143],
   ] as const)('by %s', (signal, code) => {
     it.each(stages)('while $stage commits nothing and cleans up', async (held) => {
+      const site = siteOf(held);
+      const { installation } = site;
       const run = await startUntil(held);
       run.child.kill(signal);
       const ended = await run.ended;
       expect(ended, ended.stderr).toMatchObject({ code });
       expect(ended.stderr).toContain(`${signal}: stopping and cleaning up`);
-      expect(await installation.committed()).toEqual(before);
+      expect(await installation.committed()).toEqual(site.before);
       if (held.stage === 'committing') {
         // The request may arrive yet, so the objects stay, and nobody is told that they are a backup.
-        expect(ended.stderr).toMatch(/whether the backup \S+ was committed is not known\nhint: /);
-        before = [...before, await installation.backup()];
+        expect(ended.stderr).toMatch(/whether the backup \S+ was committed is not known; .*jetbackup list/);
+        site.before = [...site.before, await installation.backup()];
       }
       await installation.expectNothingLeft(run);
     });
@@ -94,21 +106,25 @@ describe('a backup that is told to stop', () => {
 
   describe('by SIGKILL', () => {
     it.each(stages)('while $stage commits nothing, and the next backup removes what it left', async (held) => {
+      const site = siteOf(held);
+      const { installation } = site;
       const run = await startUntil(held);
       run.child.kill('SIGKILL');
       expect(await run.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
       installation.proxy.heal();
-      expect(await installation.committed()).toEqual(before);
-      before = [...before, await installation.backup()];
-      expect(await installation.committed()).toEqual(before);
+      expect(await installation.committed()).toEqual(site.before);
+      site.before = [...site.before, await installation.backup()];
+      expect(await installation.committed()).toEqual(site.before);
       await installation.expectNothingLeft(run);
     });
   });
 
-  it('loses nothing: the first backup restores, and so does the next', async () => {
-    await installation.restoresEqual(before[0]);
-    before = [...before, await installation.backup()];
-    expect(await installation.ids()).toEqual(before);
-    await installation.restoresEqual();
+  it('loses nothing: the first backups restore, and so do the next', async () => {
+    for (const { installation, before } of [small, large]) {
+      await installation.restoresEqual(before[0]);
+      const next = await installation.backup();
+      expect(await installation.ids()).toEqual([...before, next]);
+      await installation.restoresEqual();
+    }
   });
 });

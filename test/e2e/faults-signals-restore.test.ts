@@ -6,9 +6,6 @@ import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { type S3Server, startS3Server } from '../support/s3-servers.ts';
 import { until } from '../support/waiting.ts';
 
-const DATABASE = 'source';
-const BUCKET = 'signals';
-
 interface Stage {
   readonly stage: string;
   /** Held up by a request to the store that is never answered: method and URL, and the Range header. */
@@ -19,6 +16,8 @@ interface Stage {
   readonly sends?: RegExp;
   /** The server answers once the signal is there: cleaning up needs that very session. */
   readonly goesOn?: boolean;
+  /** Needs a dump of more than one segment. */
+  readonly large?: boolean;
 }
 
 const stages: readonly Stage[] = [
@@ -27,40 +26,52 @@ const stages: readonly Stage[] = [
   { stage: 'reading the fingerprint', request: /^GET .*fingerprint\.json/ },
   { stage: 'making the staging database', application: /staging/, sends: /CREATE DATABASE/, goesOn: true },
   { stage: 'creating tables', application: /pg_restore pre-data$/, sends: /CREATE TABLE/ },
-  { stage: 'downloading rows', request: /^GET .*dump\.pgc/, range: /bytes=8388608-/ },
+  { stage: 'downloading rows', request: /^GET .*dump\.pgc/, range: /bytes=8388608-/, large: true },
   { stage: 'loading rows', application: /pg_restore data$/, sends: /COPY public\.event/ },
   { stage: 'building indexes', application: /pg_restore post-data$/, sends: /CREATE INDEX|ADD CONSTRAINT/ },
   { stage: 'collecting statistics', application: /analyze$/, sends: /ANALYZE/ },
   { stage: 'comparing with the fingerprint', application: /fingerprint$/ },
 ];
 
+const naming: Stage = { stage: 'naming the finished database', application: /staging/, sends: /RENAME TO/ };
+
 describe('a restore that is told to stop', () => {
   let server: PostgresServer;
   let s3: S3Server;
   let http: HttpFaultProxy;
-  let installation: Installation;
+  let small: Installation;
+  let large: Installation;
 
   const databases = async () => (await server.query('SELECT datname FROM pg_database ORDER BY 1')).map(({ datname }) => datname);
-  const untouched = [DATABASE, 'postgres', 'template0', 'template1'].sort();
+  const untouched = ['large', 'postgres', 'small', 'template0', 'template1'];
+  const installationOf = (held: Stage): Installation => (held.large === true ? large : small);
+
+  async function makeSite(database: string, megabytes: number): Promise<Installation> {
+    await createSample(server, database, megabytes);
+    await s3.createBucket(database);
+    const installation = await makeInstallation({ server, database, s3: { server: s3, bucket: database, endpoint: http.endpoint } });
+    await installation.backup();
+    return installation;
+  }
 
   beforeAll(async () => {
     [server, s3] = await Promise.all([startPostgres(15), startS3Server('first')]);
-    await createSample(server, DATABASE, 18);
-    await s3.createBucket(BUCKET);
     http = await startHttpFaultProxy(s3);
-    installation = await makeInstallation({ server, database: DATABASE, s3: { server: s3, bucket: BUCKET, endpoint: http.endpoint } });
-    await installation.backup();
+    small = await makeSite('small', 1);
+    large = await makeSite('large', 18);
   });
   afterEach(() => {
     http.heal();
-    installation.proxy.heal();
+    for (const installation of [small, large]) installation.proxy.heal();
   });
   afterAll(async () => {
-    await installation?.[Symbol.asyncDispose]();
+    for (const installation of [small, large]) await installation?.[Symbol.asyncDispose]();
     await Promise.all([http?.stop(), server?.stop(), s3?.stop()]);
   });
 
-  async function startUntil({ stage, request, range, application, sends }: Stage): Promise<RunningCli> {
+  async function startUntil(held: Stage): Promise<RunningCli> {
+    const { stage, request, range, application, sends } = held;
+    const installation = installationOf(held);
     const struck = http.struck;
     if (request !== undefined) {
       const when = ({
@@ -87,6 +98,7 @@ describe('a restore that is told to stop', () => {
     ['SIGTERM', 143],
   ] as const)('by %s', (signal, code) => {
     it.each(stages)('while $stage leaves the server as it was', async (held) => {
+      const installation = installationOf(held);
       const run = await startUntil(held);
       run.child.kill(signal);
       await until('it says that it stops', () => run.stderr().includes(`${signal}: stopping and cleaning up`));
@@ -98,7 +110,8 @@ describe('a restore that is told to stop', () => {
     });
 
     it('while naming the finished database either has not done it, or says that it is done', async () => {
-      const run = await startUntil({ stage: 'naming the finished database', application: /staging/, sends: /RENAME TO/ });
+      const installation = small;
+      const run = await startUntil(naming);
       run.child.kill(signal);
       await until('it says that it stops', () => run.stderr().includes(`${signal}: stopping and cleaning up`));
       installation.proxy.heal();
@@ -112,18 +125,16 @@ describe('a restore that is told to stop', () => {
   });
 
   describe('by SIGKILL', () => {
-    it.each([...stages, { stage: 'naming the finished database', application: /staging/, sends: /RENAME TO/ }])(
-      'while $stage shows no half database, and the next restore removes what it left',
-      async (held) => {
-        const run = await startUntil(held);
-        run.child.kill('SIGKILL');
-        expect(await run.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
-        expect(await databases()).not.toContain('restored');
-        installation.proxy.heal();
-        await installation.restoresEqual();
-        expect(await databases()).toEqual(untouched);
-        await installation.expectNothingLeft(run);
-      },
-    );
+    it.each([...stages, naming])('while $stage shows no half database, and the next restore removes what it left', async (held) => {
+      const installation = installationOf(held);
+      const run = await startUntil(held);
+      run.child.kill('SIGKILL');
+      expect(await run.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
+      expect(await databases()).not.toContain('restored');
+      installation.proxy.heal();
+      await installation.restoresEqual();
+      expect(await databases()).toEqual(untouched);
+      await installation.expectNothingLeft(run);
+    });
   });
 });
