@@ -75,7 +75,7 @@ export const InitDocument = z.strictObject({
 export const BackupDocument = z.strictObject({
   command: z.literal('backup'),
   backups: z.array(z.strictObject({ ...BackupSummary.shape, seconds: z.number().nonnegative(), phases: z.array(PhaseSchema) })),
-  /** Of several databases, those that failed; with one failed and one done the exit status is 3. */
+  /** Of several databases, those that failed, in their order; the exit status is that of the first. */
   failed: z.array(z.strictObject({ database: DatabaseNameSchema, error: ErrorBody })),
 });
 

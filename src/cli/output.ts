@@ -25,7 +25,10 @@ export interface Output {
   /** `report`: what was asked for (list); `done`: what was done, which --quiet leaves out; `silent`: standard output is taken. */
   result(kind: 'report' | 'done' | 'silent', document: ResultDocument, text: string): void;
   notice(text: string): void;
+  /** What the command ends with. */
   error(error: unknown): void;
+  /** One failure on the way of a command that goes on; the result's document tells of it. `of` stands before the message. */
+  failure(of: string, error: unknown): void;
 }
 
 export function createOutput(context: Pick<Shell, 'streams' | 'env' | 'clock'>, options: OutputOptions, plain: Redact): Output {
@@ -63,7 +66,7 @@ export function createOutput(context: Pick<Shell, 'streams' | 'env' | 'clock'>, 
       view.end();
       if (kind === 'silent') return;
       if (options.json) stdout.write(`${JSON.stringify(document, null, 2)}\n`);
-      else if (kind === 'report' || !options.quiet) stdout.write(`${text}\n`);
+      else if (text !== '' && (kind === 'report' || !options.quiet)) stdout.write(`${text}\n`);
     },
     notice(text) {
       if (!options.quiet) view.report({ type: 'note', text });
@@ -71,15 +74,19 @@ export function createOutput(context: Pick<Shell, 'streams' | 'env' | 'clock'>, 
     error(error) {
       view.end();
       if (options.json) stdout.write(`${JSON.stringify({ error: errorBody(error, redact, problemsOf(error)) }, null, 2)}\n`);
-      writeError(errorText(error, options.verbose, errorColors));
+      writeError(errorText('', error, options.verbose, errorColors));
+    },
+    failure(of, error) {
+      view.end();
+      writeError(errorText(of, error, options.verbose, errorColors));
     },
   };
 }
 
 /** Two lines, `error:` and `hint:`; with --verbose the stacks of the error and of its causes. */
-function errorText(error: unknown, verbose: boolean, colors: Colors): string {
+function errorText(of: string, error: unknown, verbose: boolean, colors: Colors): string {
   const known: JetbackupError | undefined = isJetbackupError(error) ? error : undefined;
-  const lines = [`${colors.red('error:')} ${messageOf(error)}`];
+  const lines = [`${colors.red('error:')} ${of}${messageOf(error)}`];
   if (known?.hint !== undefined) lines.push(`${colors.cyan('hint:')} ${known.hint}`);
   if (isBug(known?.code)) {
     const how = verbose ? 'this output' : 'the output of the same command with --verbose';

@@ -16,7 +16,7 @@ export const exitTexts: Readonly<Record<string, string>> = {
   '0': 'done',
   '1': 'an error in jetbackup itself',
   '2': 'wrong usage',
-  '3': 'done in part',
+  '3': 'done, but something beside the dump is missing',
   '10': 'configuration',
   '11': 'storage',
   '12': 'locked by another run',
@@ -26,7 +26,7 @@ export const exitTexts: Readonly<Record<string, string>> = {
   '22': 'damaged or not authentic',
   '23': 'the restore failed; the target is as it was',
   '30': 'a check failed',
-  '130': 'interrupted, and cleaned up',
+  '130': 'interrupted; cleaned up, unless a second signal forced the end',
   '143': 'the same by SIGTERM or SIGHUP',
 };
 

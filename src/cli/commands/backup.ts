@@ -76,22 +76,9 @@ async function runBackup(session: Session, names: readonly string[], options: Ba
       // The others still get their backup; only an interruption ends the row.
       if (databases.length === 1 || context.signal.aborted) throw error;
       failed.push({ database: database.name, error });
-      if (!output.options.json) output.error(error);
+      output.failure(`${database.name}: `, error);
     }
   }
-  const first = failed[0];
-  if (done.length === 0 && first !== undefined) {
-    const sameExit = failed.every(({ error }) => exitOf(error) === exitOf(first.error));
-    throw new JetbackupError(
-      sameExit && isJetbackupError(first.error) ? first.error.code : 'dump-failed',
-      'no database could be backed up',
-      {
-        cause: first.error,
-        hint: failed.map(({ database, error }) => `${database}: ${errorBody(error, redactorOf(config)).message}`).join('\n'),
-      },
-    );
-  }
-  const partial = failed.length > 0 || done.some((result) => result.partial);
   return {
     kind: 'done',
     document: {
@@ -100,8 +87,15 @@ async function runBackup(session: Session, names: readonly string[], options: Ba
       failed: failed.map(({ database, error }) => ({ database, error: errorBody(error, redactorOf(config)) })),
     },
     text: done.map((result) => backupText(result, config.timeZone, output.colors)).join('\n'),
-    exitCode: partial ? catalogue['done-in-part'].exit : 0,
+    exitCode: exitCodeOf(failed, done),
   };
+}
+
+/** A database without a backup is never "in part": the first that failed says how it ends. */
+function exitCodeOf(failed: readonly { readonly error: unknown }[], done: readonly BackupResult[]): number {
+  const [first] = failed;
+  if (first !== undefined) return exitOf(first.error);
+  return done.some(({ partial }) => partial) ? catalogue['done-in-part'].exit : 0;
 }
 
 function exitOf(error: unknown): number {

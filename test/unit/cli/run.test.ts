@@ -180,7 +180,7 @@ describe('backup', () => {
   });
 
   describe('of several databases', () => {
-    const world = (broken: readonly string[]): World => {
+    const world = (broken: Readonly<Record<string, ErrorCode>>, partial: readonly string[] = []): World => {
       writeFileSync(
         join(directory, 'two.yaml'),
         'repository: file:///b\ndatabases: [{ name: one, url: "postgres://a@b/one" }, { name: two, url: "postgres://a@b/two" }]\n',
@@ -191,35 +191,59 @@ describe('backup', () => {
         env: { JETBACKUP_CONFIG: 'two.yaml' },
         operations: {
           backup: async (deps, input, signal) => {
-            if (broken.includes(input.database)) throw new JetbackupError('database-unreachable', `cannot reach ${input.database}`);
+            const { database } = input;
+            const code = broken[database];
+            if (code !== undefined) throw new JetbackupError(code, `cannot back up ${database}`, { hint: `mend ${database}` });
             if (good === undefined) throw new TypeError();
-            return await good(deps, input, signal);
+            return { ...(await good(deps, input, signal)), partial: partial.includes(database) };
           },
         },
       };
     };
 
     it('backs up all, in their order', async () => {
-      const document = documents.backup.parse(json(await typed('backup --json', world([]))));
+      const document = documents.backup.parse(json(await typed('backup --json', world({}))));
       expect(document.backups.map(({ database }) => database)).toEqual(['one', 'two']);
     });
 
-    it('goes on after one that fails, and ends with status 3', async () => {
-      const result = await typed('backup --json', world(['one']));
-      expect(result.exitCode).toBe(3);
+    it('goes on after one that fails, and ends with that one’s status: a database without a backup is not "in part"', async () => {
+      const result = await typed('backup --json', world({ one: 'database-unreachable' }));
+      expect(result.exitCode).toBe(20);
       const document = documents.backup.parse(json(result));
       expect(document.backups.map(({ database }) => database)).toEqual(['two']);
-      expect(document.failed).toMatchObject([{ database: 'one', error: { code: 'database-unreachable' } }]);
+      expect(document.failed).toMatchObject([{ database: 'one', error: { code: 'database-unreachable', exitCode: 20 } }]);
+      expect(result.stderr).toContain('error: one: cannot back up one\nhint: mend one\n');
     });
 
-    it('fails with the error when none could be backed up', async () => {
-      const result = await typed('backup', world(['one', 'two']));
-      expect(result.exitCode).toBe(20);
-      expect(result.stderr).toContain('one: cannot reach one\ntwo: cannot reach two');
+    it('ends with the status of the first that failed, and lists each with its own', async () => {
+      const result = await typed('backup --json', world({ one: 'storage-full', two: 'database-denied' }));
+      expect(result.exitCode).toBe(11);
+      const document = documents.backup.parse(json(result));
+      expect(document.backups).toEqual([]);
+      expect(document.failed).toMatchObject([
+        { database: 'one', error: { code: 'storage-full', exitCode: 11 } },
+        { database: 'two', error: { code: 'database-denied', exitCode: 20 } },
+      ]);
+      expect((await typed('backup', world({ one: 'locked', two: 'bug' }))).exitCode).toBe(12);
+    });
+
+    it('names each that failed with what to do about it, also with --quiet, and prints nothing on standard output where none was made', async () => {
+      const result = await typed('backup --quiet', world({ one: 'database-unreachable', two: 'locked' }));
+      expect(result).toEqual({
+        exitCode: 20,
+        stdout: '',
+        stderr: 'error: one: cannot back up one\nhint: mend one\nerror: two: cannot back up two\nhint: mend two\n',
+      });
+      expect((await typed('backup', world({ one: 'locked', two: 'locked' }))).stdout).toBe('');
+    });
+
+    it('ends with status 3 only where all have their backup and one lacks something beside the dump', async () => {
+      expect((await typed('backup', world({}, ['two']))).exitCode).toBe(3);
+      expect((await typed('backup', world({ one: 'locked' }, ['two']))).exitCode).toBe(12);
     });
 
     it('asks which one where only one can be meant', async () => {
-      const two: World = { ...world([]), composed: {} };
+      const two: World = { ...world({}), composed: {} };
       const { error } = ErrorDocument.parse(json(await typed('restore latest --json', two)));
       expect(error).toMatchObject({ code: 'usage', hint: 'Configured: one, two.' });
     });
