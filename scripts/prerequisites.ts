@@ -44,6 +44,7 @@ export const programs: readonly Prerequisite[] = [
   program('ssh-keygen', 'SSH keys as age recipients', 'openssh-client'),
   program('script', 'giving age a terminal to ask at', 'bsdutils'),
   program('gcc', "PostgreSQL's own regression database", 'gcc libc6-dev'),
+  program('bzip2', "PostgreSQL's own regression database"),
 ];
 
 export async function inPath(name: string): Promise<boolean> {
