@@ -36,17 +36,21 @@ async function start(): Promise<number> {
   if (process.env['UV_THREADPOOL_SIZE'] === undefined) {
     process.env['UV_THREADPOOL_SIZE'] = String(Math.min(64, Math.max(4, os.availableParallelism() + 2)));
   }
-  const [{ run }, { redactor }, { JetbackupError }, { systemClock }, { createShutdown }, { version }] = await Promise.all([
-    import('./cli/run.ts'),
-    import('./config/secret.ts'),
-    import('./core/errors.ts'),
-    import('./platform/clock.ts'),
-    import('./platform/shutdown.ts'),
-    import('./version.ts'),
-  ]);
+  const [{ run }, { redactor }, { JetbackupError }, { systemClock }, { createProcessRunner }, { createShutdown }, { version }] =
+    await Promise.all([
+      import('./cli/run.ts'),
+      import('./config/secret.ts'),
+      import('./core/errors.ts'),
+      import('./platform/clock.ts'),
+      import('./platform/processes.ts'),
+      import('./platform/shutdown.ts'),
+      import('./version.ts'),
+    ]);
 
   const { stdin, stdout, stderr, env } = process;
+  const processes = createProcessRunner();
   const crash = (error: unknown): void => {
+    processes.abandon();
     const text = error instanceof Error ? String(error.stack) : String(error);
     stderr.write(`error: ${redactor()(text)}\nhint: This is an error in jetbackup itself. Please report it.\n`);
     process.exit(1);
@@ -58,7 +62,13 @@ async function start(): Promise<number> {
     source: process,
     clock: systemClock,
     onFirst: (signal) => stderr.write(`\n${signal}: stopping and cleaning up; once more to end at once\n`),
-    force: (exitCode) => process.exit(exitCode),
+    force: (exitCode, signal) => {
+      processes.abandon();
+      stderr.write(
+        `${signal} again: ended at once, without cleaning up. A staging database, objects of an unfinished backup and temporary files may be left; the next run of the same command removes them.\n`,
+      );
+      process.exit(exitCode);
+    },
   });
   stdout.on('error', (error) => {
     // `| head` went away. What has been printed is printed; what still runs has nobody to write for.
@@ -79,13 +89,13 @@ async function start(): Promise<number> {
     systemTimeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     // The target's cores are not known; this host's are the better guess than one.
     defaultJobs: Math.min(8, Math.max(2, os.availableParallelism())),
-    load: () => loadAdapters({ env, cwd, clock: systemClock, host: os.hostname(), version }),
+    load: () => loadAdapters({ env, cwd, clock: systemClock, processes, host: os.hostname(), version }),
   });
   await Promise.all([stdout, stderr].map((stream) => new Promise<void>((resolve) => void stream.write('', () => resolve()))));
   return exitCode;
 }
 
-async function loadAdapters(platform: Omit<Platform, 'processes'>): Promise<Adapters> {
+async function loadAdapters(platform: Platform): Promise<Adapters> {
   const [
     { compose, composeInit, configChecks },
     { loadConfig },
@@ -93,7 +103,6 @@ async function loadAdapters(platform: Omit<Platform, 'processes'>): Promise<Adap
     { exportBackup },
     { listBackups, showBackup },
     { planRestore, restore },
-    { systemProcesses },
   ] = await Promise.all([
     import('./compose.ts'),
     import('./config/load.ts'),
@@ -101,14 +110,12 @@ async function loadAdapters(platform: Omit<Platform, 'processes'>): Promise<Adap
     import('./operations/export.ts'),
     import('./operations/list.ts'),
     import('./operations/restore.ts'),
-    import('./platform/processes.ts'),
   ]);
   const { env, cwd } = platform;
-  const whole = { ...platform, processes: systemProcesses };
   return {
     operations: { backup, exportBackup, listBackups, showBackup, planRestore, restore },
-    init: composeInit(whole),
+    init: composeInit(platform),
     loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),
-    compose: (config) => compose(config, whole),
+    compose: (config) => compose(config, platform),
   };
 }

@@ -48,12 +48,23 @@ export interface ProcessRunner {
   consume(command: Command, stdin: ByteStream, signal?: AbortSignal): Promise<void>;
 }
 
+/** A runner that knows which of its children live. */
+export interface OwnedProcessRunner extends ProcessRunner {
+  /**
+   * SIGKILL to every group that still lives, at once and without waiting: the last act before a forced exit. Groups of
+   * their own outlive their parent, and pg_restore --jobs would go on for hours.
+   */
+  abandon(): void;
+}
+
 const STDERR_TAIL = 16 * 1024;
 /** ms between asking a child to stop and making it. */
 const STOP_GRACE_MS = 5_000;
 
 interface Running {
   readonly child: ChildProcess;
+  /** To the whole group. A group that is gone is what was wanted. */
+  send(signal: NodeJS.Signals): void;
   /** Resolves (never rejects) when the child is gone and its stderr is read. */
   readonly ended: Promise<{ error?: Error; code: number | null; signal: NodeJS.Signals | null; stderr: string }>;
   stop(): Promise<void>;
@@ -69,19 +80,20 @@ function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', '
     child.once('error', (error) => resolve({ error, code: null, signal: null, stderr }));
     child.once('close', (code, signal) => resolve({ code, signal, stderr }));
   });
+  const send: Running['send'] = (signal) => {
+    if (child.pid === undefined) return;
+    try {
+      process.kill(-child.pid, signal);
+    } catch {
+      // ESRCH: the group is gone.
+    }
+  };
   return {
     child,
     ended,
+    send,
     async stop() {
       if (child.pid === undefined) return;
-      const group = -child.pid;
-      const send = (signal: NodeJS.Signals) => {
-        try {
-          process.kill(group, signal);
-        } catch {
-          // ESRCH: the group is gone, which is what was wanted.
-        }
-      };
       send('SIGTERM');
       const timer = setTimeout(() => {
         send('SIGKILL');
@@ -106,11 +118,23 @@ function failure(command: Command, end: Awaited<Running['ended']>): Error {
 }
 
 /** `stopGraceMs`: ms between SIGTERM and SIGKILL. */
-export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): ProcessRunner {
+export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedProcessRunner {
+  const living = new Set<Running>();
+  const launch = (command: Command, stdio: Parameters<typeof start>[1]): Running => {
+    const running = start(command, stdio, stopGraceMs);
+    living.add(running);
+    // Not later: the number of a group that is gone may become another's.
+    void running.ended.then(() => living.delete(running));
+    return running;
+  };
   return {
+    abandon() {
+      for (const running of living) running.send('SIGKILL');
+    },
+
     async *output(command, signal) {
       signal?.throwIfAborted();
-      const running = start(command, ['ignore', 'pipe', 'pipe'], stopGraceMs);
+      const running = launch(command, ['ignore', 'pipe', 'pipe']);
       let finished = false;
       const onAbort = () => void running.stop();
       signal?.addEventListener('abort', onAbort, { once: true });
@@ -136,7 +160,7 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): Proces
 
     async consume(command, stdin, signal) {
       signal?.throwIfAborted();
-      const running = start(command, ['pipe', 'ignore', 'pipe'], stopGraceMs);
+      const running = launch(command, ['pipe', 'ignore', 'pipe']);
       const pipe = running.child.stdin;
       if (pipe === null) throw new TypeError('stdin is piped');
       // EPIPE comes when the child has read what it wants or has died; its exit status says which.
@@ -180,8 +204,6 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): Proces
     },
   };
 }
-
-export const systemProcesses: ProcessRunner = createProcessRunner();
 
 /**
  * Waits for a promise or for the child's end, whichever comes first. Not Promise.race: that leaves a reaction on the long-lived

@@ -19,13 +19,14 @@ const SAME_KEYSTROKE_MS = 500;
 
 /**
  * The first SIGINT, SIGTERM or SIGHUP asks everything to stop and clean up (`interrupted`, `terminated`); `onFirst`
- * tells the user. A further one does not wait for that: `force` ends the process with the signal's exit status.
+ * tells the user. A further one does not wait for that: `force` ends the process, and what belongs to it, with the
+ * signal's exit status.
  */
 export function createShutdown(options: {
   readonly source: SignalSource;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly onFirst: (signal: NodeJS.Signals) => void;
-  readonly force: (exitCode: number) => void;
+  readonly force: (exitCode: number, signal: NodeJS.Signals) => void;
 }): Shutdown {
   const { source, clock, onFirst, force } = options;
   const controller = new AbortController();
@@ -39,7 +40,7 @@ export function createShutdown(options: {
       controller.abort(reason);
       onFirst(name);
     } else if (now - firstAt > SAME_KEYSTROKE_MS) {
-      force(reason.exitCode);
+      force(reason.exitCode, name);
     }
   };
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -10,7 +10,7 @@ import { type BackupDeps, type BackupInput, type BackupResult, backup } from '..
 import { initRepository } from '../../../src/operations/repository.ts';
 import { type RestoreDeps, type RestoreInput, restore } from '../../../src/operations/restore.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
-import { systemProcesses } from '../../../src/platform/processes.ts';
+import { createProcessRunner } from '../../../src/platform/processes.ts';
 import { parseConnection } from '../../../src/postgres/connection.ts';
 import type { ObjectStore } from '../../../src/storage/store.ts';
 import { clientTools } from '../../support/client-tools.ts';
@@ -38,7 +38,7 @@ export async function openWorkshop(server: PostgresServer, database: string): Pr
   const log: ProgressEvent[] = [];
   const common = {
     clock: systemClock,
-    processes: systemProcesses,
+    processes: createProcessRunner(),
     host: 'test',
     version: '0.0.0',
     redact: (text: string) => text,

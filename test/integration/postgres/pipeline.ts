@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { bytesOf, collect } from '../../../src/core/bytes.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
-import { systemProcesses } from '../../../src/platform/processes.ts';
+import { createProcessRunner } from '../../../src/platform/processes.ts';
 import { type ConnectionSettings, parseConnection } from '../../../src/postgres/connection.ts';
 import { dumpDatabase } from '../../../src/postgres/dump.ts';
 import { type RestoreRequest, restoreArchive, type Staging } from '../../../src/postgres/restore.ts';
@@ -11,7 +11,7 @@ import { clientTools } from '../../support/client-tools.ts';
 import type { PostgresMajor, PostgresServer } from '../../support/postgres.ts';
 
 export const baseEnv = { PATH: process.env['PATH'] };
-export const deps = { processes: systemProcesses, clock: systemClock };
+export const deps = { processes: createProcessRunner(), clock: systemClock };
 
 export function settingsOf(server: PostgresServer, database?: string): ConnectionSettings {
   return parseConnection({ url: server.url(database), env: {} });
@@ -19,7 +19,7 @@ export function settingsOf(server: PostgresServer, database?: string): Connectio
 
 export async function tools(major: PostgresMajor, purpose: 'dump' | 'restore' = 'dump'): Promise<ClientTools> {
   const { directory } = await clientTools(major);
-  return await findTools({ processes: systemProcesses, env: baseEnv }, { serverVersionNum: major * 10_000, purpose, directory });
+  return await findTools({ ...deps, env: baseEnv }, { serverVersionNum: major * 10_000, purpose, directory });
 }
 
 export async function diverseSql(): Promise<string> {

@@ -4,11 +4,12 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type ByteStream, bytesOf, KiB, MiB } from '../../../src/core/bytes.ts';
-import { type Command, createProcessRunner, ProcessFailed, systemProcesses } from '../../../src/platform/processes.ts';
+import { type Command, createProcessRunner, ProcessFailed } from '../../../src/platform/processes.ts';
 
 const folder = await mkdtemp(path.join(tmpdir(), 'jetbackup-processes-'));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+const processes = createProcessRunner();
 const PATH = process.env['PATH'] ?? '';
 const shell = (script: string, ...args: string[]): Command => ({ program: 'sh', args: ['-c', script, 'sh', ...args], env: { PATH } });
 
@@ -73,7 +74,7 @@ function family(name: string, then: string): { command: Command; leader(): Promi
 
 describe('the output of a child', () => {
   test('arrives whole, and ends when the child exits 0', async () => {
-    const { bytes, error } = await readAnyhow(systemProcesses.output(shell('head -c 5000000 /dev/zero')));
+    const { bytes, error } = await readAnyhow(processes.output(shell('head -c 5000000 /dev/zero')));
     expect({ bytes, error }).toEqual({ bytes: 5_000_000, error: undefined });
   });
 
@@ -81,7 +82,7 @@ describe('the output of a child', () => {
     let noticed = 0;
     for (let batch = 0; batch < 15; batch += 1) {
       const ended = await Promise.all(
-        Array.from({ length: 20 }, (_, index) => readAnyhow(systemProcesses.output(shell(`printf rows; exit ${1 + index}`)))),
+        Array.from({ length: 20 }, (_, index) => readAnyhow(processes.output(shell(`printf rows; exit ${1 + index}`)))),
       );
       noticed += ended.filter(
         ({ bytes, error }, index) => bytes === 4 && error instanceof ProcessFailed && error.exitCode === 1 + index,
@@ -94,7 +95,7 @@ describe('the output of a child', () => {
     const command = shell(
       'head -c 3000000 /dev/zero; sleep 0.1; echo "pg_dump: warning" >&2; echo "pg_dump: error: out of rows" >&2; exit 1',
     );
-    const { bytes, error } = await readAnyhow(systemProcesses.output(command));
+    const { bytes, error } = await readAnyhow(processes.output(command));
     expect(bytes).toBe(3_000_000);
     expect(error).toBeInstanceOf(ProcessFailed);
     expect(error).toMatchObject({ exitCode: 1, killedBy: null, stderr: 'pg_dump: warning\npg_dump: error: out of rows\n' });
@@ -102,18 +103,18 @@ describe('the output of a child', () => {
   });
 
   test('of a child that is killed throws and names the signal', async () => {
-    const { bytes, error } = await readAnyhow(systemProcesses.output(shell('printf rows; kill -KILL $$')));
+    const { bytes, error } = await readAnyhow(processes.output(shell('printf rows; kill -KILL $$')));
     expect(bytes).toBe(4);
     expect(error).toMatchObject({ name: 'ProcessFailed', exitCode: null, killedBy: 'SIGKILL' });
   });
 
   test('of a program that does not exist says which one', async () => {
-    const { error } = await readAnyhow(systemProcesses.output({ program: '/nowhere/pg_dump', args: [], env: {} }));
+    const { error } = await readAnyhow(processes.output({ program: '/nowhere/pg_dump', args: [], env: {} }));
     expect(error).toMatchObject({ code: 'tools-missing', message: expect.stringContaining('/nowhere/pg_dump') });
   });
 
   test('keeps no more than 16 KiB of stderr, the last of it', async () => {
-    const { error } = await readAnyhow(systemProcesses.output(shell('head -c 1000000 /dev/zero | tr "\\0" x >&2; printf END >&2; exit 3')));
+    const { error } = await readAnyhow(processes.output(shell('head -c 1000000 /dev/zero | tr "\\0" x >&2; printf END >&2; exit 3')));
     expect(error).toBeInstanceOf(ProcessFailed);
     const { stderr } = error instanceof ProcessFailed ? error : { stderr: '' };
     expect(stderr.length).toBe(16 * KiB);
@@ -121,14 +122,14 @@ describe('the output of a child', () => {
   });
 
   test('comes from a child that inherits nothing from the environment', async () => {
-    const text = await read(systemProcesses.output({ program: '/usr/bin/env', args: [], env: { ONLY: 'this' } }));
+    const text = await read(processes.output({ program: '/usr/bin/env', args: [], env: { ONLY: 'this' } }));
     expect(text).toBe('ONLY=this\n');
   });
 
   test('is not read ahead of its consumer without bound', async () => {
     const marks = path.join(folder, 'marks');
     const script = 'for i in 1 2 3 4 5 6 7 8 9 10; do head -c 1000000 /dev/zero; echo $i > "$1"; done';
-    const stream = systemProcesses.output(shell(script, marks))[Symbol.asyncIterator]();
+    const stream = processes.output(shell(script, marks))[Symbol.asyncIterator]();
     await stream.next();
     await delay(200);
     expect(Number(await readFile(marks, 'utf8').catch(() => '0'))).toBeLessThanOrEqual(1);
@@ -137,7 +138,7 @@ describe('the output of a child', () => {
 
   test('left early stops the child and its workers', async () => {
     const { command, leader, worker } = family('left', 'yes rows');
-    for await (const _ of systemProcesses.output(command)) break;
+    for await (const _ of processes.output(command)) break;
     for (const pid of [await leader(), await worker()]) await eventually(async () => !(await alive(pid)));
   });
 
@@ -146,7 +147,7 @@ describe('the output of a child', () => {
       const { command, leader, worker } = family(`aborted-${then.length}`, then);
       const controller = new AbortController();
       const reason = new Error('interrupted');
-      const reading = readAnyhow(systemProcesses.output(command, controller.signal));
+      const reading = readAnyhow(processes.output(command, controller.signal));
       const pids = [await leader(), await worker()];
       controller.abort(reason);
       expect((await reading).error).toBe(reason);
@@ -158,7 +159,7 @@ describe('the output of a child', () => {
   test('with a signal that is already aborted starts nothing', async () => {
     const file = path.join(folder, 'never');
     const reason = new Error('interrupted');
-    const { error } = await readAnyhow(systemProcesses.output(shell('echo > "$1"', file), AbortSignal.abort(reason)));
+    const { error } = await readAnyhow(processes.output(shell('echo > "$1"', file), AbortSignal.abort(reason)));
     expect(error).toBe(reason);
     await expect(readFile(file)).rejects.toThrow();
   });
@@ -177,7 +178,7 @@ describe('the output of a child', () => {
 describe('a child that is fed', () => {
   test('gets every byte, and its success is the end', async () => {
     const file = path.join(folder, 'fed');
-    await systemProcesses.consume(shell('wc -c > "$1"', file), bytesOf(new Uint8Array(3 * MiB), 'and the rest'));
+    await processes.consume(shell('wc -c > "$1"', file), bytesOf(new Uint8Array(3 * MiB), 'and the rest'));
     expect(Number(await readFile(file, 'utf8'))).toBe(3 * MiB + 12);
   });
 
@@ -190,28 +191,28 @@ describe('a child that is fed', () => {
         released = true;
       }
     }
-    await systemProcesses.consume(shell('head -c 10 > /dev/null'), source());
+    await processes.consume(shell('head -c 10 > /dev/null'), source());
     expect(released).toBe(true);
-    await systemProcesses.consume(shell('exit 0'), source());
+    await processes.consume(shell('exit 0'), source());
   });
 
   test('may close its input long before it exits 0', async () => {
-    await systemProcesses.consume(shell('exec < /dev/null; sleep 0.2; exit 0'), forever());
+    await processes.consume(shell('exec < /dev/null; sleep 0.2; exit 0'), forever());
   });
 
   test('that fails is a failure, whether before, during or after its input', async () => {
     for (const script of ['exit 4', 'head -c 100 > /dev/null; exit 4', 'cat > /dev/null; exit 4']) {
       const input = script.startsWith('cat') ? bytesOf(new Uint8Array(MiB)) : forever();
-      await expect(systemProcesses.consume(shell(`${script}`), input)).rejects.toMatchObject({ name: 'ProcessFailed', exitCode: 4 });
+      await expect(processes.consume(shell(`${script}`), input)).rejects.toMatchObject({ name: 'ProcessFailed', exitCode: 4 });
     }
-    await expect(systemProcesses.consume(shell('kill -KILL $$'), forever())).rejects.toMatchObject({ killedBy: 'SIGKILL' });
+    await expect(processes.consume(shell('kill -KILL $$'), forever())).rejects.toMatchObject({ killedBy: 'SIGKILL' });
   });
 
   test('of 300 failing ones none counts as well', { timeout: 60_000 }, async () => {
     let noticed = 0;
     for (let batch = 0; batch < 15; batch += 1) {
       const ended = await Promise.allSettled(
-        Array.from({ length: 20 }, () => systemProcesses.consume(shell('cat > /dev/null; exit 1'), bytesOf('rows'))),
+        Array.from({ length: 20 }, () => processes.consume(shell('cat > /dev/null; exit 1'), bytesOf('rows'))),
       );
       noticed += ended.filter((end) => end.status === 'rejected' && end.reason instanceof ProcessFailed).length;
     }
@@ -227,7 +228,7 @@ describe('a child that is fed', () => {
       });
     }
     const started = performance.now();
-    await expect(systemProcesses.consume(shell('head -c 4 > /dev/null; exit 5'), silent())).rejects.toMatchObject({ exitCode: 5 });
+    await expect(processes.consume(shell('head -c 4 > /dev/null; exit 5'), silent())).rejects.toMatchObject({ exitCode: 5 });
     expect(performance.now() - started).toBeLessThan(2_000);
     answer();
   });
@@ -240,7 +241,7 @@ describe('a child that is fed', () => {
       await Promise.all([leader(), worker()]);
       throw failure;
     }
-    await expect(systemProcesses.consume(command, failing())).rejects.toBe(failure);
+    await expect(processes.consume(command, failing())).rejects.toBe(failure);
     expect(await alive(await leader())).toBe(false);
     const pid = await worker();
     await eventually(async () => !(await alive(pid)));
@@ -253,7 +254,7 @@ describe('a child that is fed', () => {
       await delay(50);
       throw new Error('cut');
     }
-    await expect(systemProcesses.consume(shell('cat > /dev/null; echo end > "$1"', file), failing())).rejects.toThrow('cut');
+    await expect(processes.consume(shell('cat > /dev/null; echo end > "$1"', file), failing())).rejects.toThrow('cut');
     await delay(50);
     await expect(readFile(file)).rejects.toThrow();
   });
@@ -268,7 +269,7 @@ describe('a child that is fed', () => {
     }
     const controller = new AbortController();
     const reason = new Error('interrupted');
-    const feeding = systemProcesses.consume(command, silent(), controller.signal);
+    const feeding = processes.consume(command, silent(), controller.signal);
     const pids = [await leader(), await worker()];
     controller.abort(reason);
     await expect(feeding).rejects.toBe(reason);
@@ -278,7 +279,7 @@ describe('a child that is fed', () => {
   });
 
   test('that does not exist is named', async () => {
-    await expect(systemProcesses.consume({ program: '/nowhere/pg_restore', args: [], env: {} }, bytesOf('x'))).rejects.toMatchObject({
+    await expect(processes.consume({ program: '/nowhere/pg_restore', args: [], env: {} }, bytesOf('x'))).rejects.toMatchObject({
       code: 'tools-missing',
     });
   });
@@ -304,9 +305,9 @@ test('one signal serves any number of children without gathering listeners', asy
   process.on('warning', onWarning);
   try {
     for (let run = 0; run < 15; run += 1) {
-      await read(systemProcesses.output(shell('echo rows'), signal));
-      await readAnyhow(systemProcesses.output(shell('exit 1'), signal));
-      await systemProcesses.consume(shell('cat > /dev/null'), bytesOf(...Array.from({ length: 40 }, () => 'rows')), signal);
+      await read(processes.output(shell('echo rows'), signal));
+      await readAnyhow(processes.output(shell('exit 1'), signal));
+      await processes.consume(shell('cat > /dev/null'), bytesOf(...Array.from({ length: 40 }, () => 'rows')), signal);
     }
   } finally {
     process.off('warning', onWarning);
@@ -314,4 +315,42 @@ test('one signal serves any number of children without gathering listeners', asy
   expect(added).toBe(45);
   expect(removed).toBe(added);
   expect(warnings).toEqual([]);
+});
+
+describe('children whose parent must end at once', () => {
+  test('are killed with their workers, all of them, though they ignore SIGTERM and were being stopped already', async () => {
+    const runner = createProcessRunner(60_000);
+    const stubborn = 'trap "" TERM; while :; do sleep 1; done';
+    const dump = family('abandoned-dump', stubborn);
+    const restore = family('abandoned-restore', stubborn);
+    const controller = new AbortController();
+    const reading = readAnyhow(runner.output(dump.command, controller.signal));
+    const feeding = runner.consume(restore.command, bytesOf('rows')).catch((error: unknown) => error);
+    const pids = await Promise.all([dump.leader(), dump.worker(), restore.leader(), restore.worker()]);
+    controller.abort(new Error('interrupted'));
+    await delay(50);
+    expect(await alive(await dump.leader())).toBe(true);
+    runner.abandon();
+    for (const pid of pids) await eventually(async () => !(await alive(pid)));
+    expect((await reading).error).toMatchObject({ message: 'interrupted' });
+    expect(await feeding).toMatchObject({ killedBy: 'SIGKILL' });
+  });
+
+  test('are only the runner’s own, and only those that live', async () => {
+    const runner = createProcessRunner();
+    const gone = family('abandoned-gone', 'exit 0');
+    const other = family('abandoned-other', 'yes rows');
+    // The worker keeps the group alive after its leader is gone, as far as the system knows.
+    await read(
+      runner.output({ ...gone.command, args: gone.command.args.map((arg) => arg.replace('sleep 300', 'sleep 300 > /dev/null 2>&1')) }),
+    );
+    const stream = processes.output(other.command)[Symbol.asyncIterator]();
+    await stream.next();
+    runner.abandon();
+    await delay(50);
+    expect(await alive(await gone.worker())).toBe(true);
+    expect(await alive(await other.leader())).toBe(true);
+    process.kill(await gone.worker(), 'SIGKILL');
+    await stream.return?.();
+  });
 });

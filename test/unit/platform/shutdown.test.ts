@@ -6,13 +6,13 @@ import { createShutdown } from '../../../src/platform/shutdown.ts';
 function start() {
   const source = new EventEmitter();
   const told: string[] = [];
-  const forced: number[] = [];
+  const forced: (readonly [number, NodeJS.Signals])[] = [];
   let now = 0;
   const shutdown = createShutdown({
     source,
     clock: { monotonicMs: () => now },
     onFirst: (signal) => void told.push(signal),
-    force: (exitCode) => void forced.push(exitCode),
+    force: (...how) => void forced.push(how),
   });
   return {
     shutdown,
@@ -52,7 +52,7 @@ describe('a signal', () => {
     const { press, forced } = start();
     press('SIGINT', 0);
     press('SIGINT', 2000);
-    expect(forced).toEqual([130]);
+    expect(forced).toEqual([[130, 'SIGINT']]);
   });
 
   it('is not needed where the output’s reader went away, and a later one still stops', () => {
