@@ -100,6 +100,8 @@ export const RestoreDocument = z.strictObject({
   /** Name of the restored database on the target server. */
   restoredDatabase: z.string(),
   rolesToCreate: z.array(z.string()),
+  /** An empty database had the name that --to gives; it is renamed and kept. */
+  replacesEmpty: z.boolean(),
   dumpBytes: Bytes,
   /** What was done; null in a dry run. */
   result: z

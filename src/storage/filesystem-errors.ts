@@ -1,4 +1,5 @@
 import { type ErrorCode, JetbackupError, messageOf } from '../core/errors.ts';
+import { MAKE_ROOM } from './make-room.ts';
 
 const codes: Readonly<Record<string, ErrorCode>> = {
   ENOSPC: 'storage-full',
@@ -23,9 +24,9 @@ export function systemCode(error: unknown): string | undefined {
 function hintFor(code: string | undefined, directory: string): string | undefined {
   switch (code) {
     case 'ENOSPC':
-      return `Free space on the file system of ${directory} (df -h ${directory}), or run: jetbackup prune`;
+      return `Free space on the file system of ${directory} (df -h ${directory}). ${MAKE_ROOM}`;
     case 'EDQUOT':
-      return `Raise the quota of the user that runs jetbackup on the file system of ${directory}.`;
+      return `Raise the quota of the user that runs jetbackup on the file system of ${directory}. ${MAKE_ROOM}`;
     case 'EFBIG':
       return `The file system of ${directory} or the shell's limit (ulimit -f) allows no file of this size.`;
     case 'EROFS':

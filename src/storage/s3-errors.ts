@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { JetbackupError, messageOf } from '../core/errors.ts';
+import { MAKE_ROOM } from './make-room.ts';
 
 /** What the SDK throws, as far as it is of use here. Everything may be missing. */
 const ThrownSchema = z.object({
@@ -136,7 +137,7 @@ function refusal(facts: S3Facts, { bucket, needs }: S3Action): readonly [Jetback
   }
   if (/region is missing/i.test(facts.message)) return ['storage-failed', 'Add ?region=… to the repository’s URL, or set AWS_REGION.'];
   if (status === 507 || /quota|InsufficientStorage|StorageFull|XMinioStorageFull/i.test(name)) {
-    return ['storage-full', 'Raise the quota of the bucket or account, or run: jetbackup prune'];
+    return ['storage-full', `Raise the quota of the bucket or account. ${MAKE_ROOM}`];
   }
   const denied = deniedHints[name];
   if (denied !== undefined) return ['storage-denied', denied];

@@ -17,6 +17,7 @@ interface RestoreOptions {
   readonly schema?: string[];
   readonly jobs?: number;
   readonly owner: boolean;
+  readonly tablespaces: boolean;
   readonly createRoles?: boolean;
   readonly compare: boolean;
   readonly dryRun?: boolean;
@@ -30,16 +31,20 @@ export function registerRestore(program: Command, registry: Registry): void {
     .command('restore')
     .summary('restore into a fresh database')
     .description(
-      'Restores the newest backup whose snapshot is at or before WHEN into a fresh database, compares it with the backup’s fingerprint, and only then gives it its name. An existing database is never touched.\n\nIt goes to the server that the database was backed up from, under the database’s own name where that is free, and otherwise as NAME_restored_<instant of the snapshot>.',
+      'Restores the newest backup whose snapshot is at or before WHEN into a fresh database, compares it with the backup’s fingerprint, and only then gives it its name. What is in an existing database is never touched.\n\nIt goes to the server that the database was backed up from, under the database’s own name where that is free, and otherwise as NAME_restored_<instant of the snapshot>.',
     )
     .argument('<when>', 'latest, yesterday, a date (its end), a date and time, or the id of a backup')
     .option('-d, --database <name>', 'whose backup; may be left out where there is one database')
     .option('--as <name>', 'name of the restored database; it must be free')
-    .option('--to <url>', 'restore to this server, and into this database if it names one (leave the password to PGPASSWORD or a passfile)')
+    .option(
+      '--to <url>',
+      'restore to this server, and as this database if it names one: free, or empty, and then that one is renamed and kept (leave the password to PGPASSWORD or a passfile)',
+    )
     .option('--table <schema.table>', 'only this table; may be repeated', collect)
     .option('--schema <name>', 'only this schema; may be repeated', collect)
     .option('--jobs <n>', 'connections that build indexes and constraints', parseJobs)
-    .option('--no-owner', 'everything belongs to the user who restores, and no rights are granted to roles that are missing')
+    .option('--no-owner', 'everything belongs to the user who restores, and no rights are granted')
+    .option('--no-tablespaces', 'everything goes into the default tablespace')
     .option('--create-roles', 'create the roles that are missing, without login')
     .option('--no-compare', 'do not compare the result with the backup’s fingerprint')
     .option('--dry-run', 'say what would be done, and do nothing')
@@ -79,6 +84,7 @@ async function runRestore(session: Session, when: string, options: RestoreOption
     jobs: options.jobs ?? config.restore.jobs ?? context.defaultJobs,
     // Commander's --no-owner sets `owner` to false; the configuration can only add to it.
     noOwner: !options.owner || config.restore.noOwner,
+    noTablespaces: !options.tablespaces,
     createRoles: options.createRoles === true || config.restore.createRoles,
     compare: options.compare,
     tables: options.table ?? [],
@@ -104,15 +110,17 @@ async function announce(session: Session, deps: RestoreDeps, input: RestoreInput
   const { config, composed, context, output } = session;
   const plan = await context.operations.planRestore(deps, input, context.signal);
   const roles = plan.rolesToCreate.length === 0 ? '' : `, and creating the roles ${plan.rolesToCreate.join(', ')}`;
+  const aside = plan.replacesEmpty ? '; the empty database of that name is renamed and kept' : '';
   output.notice(
-    `restoring ${plan.manifest.id} (as of ${instantText(plan.manifest.snapshotInstant, config.timeZone)}) into a fresh database: ${plan.target}${roles}`,
+    `restoring ${plan.manifest.id} (as of ${instantText(plan.manifest.snapshotInstant, config.timeZone)}) into a fresh database: ${plan.target}${aside}${roles}`,
   );
   if (roles !== '' && !yes) {
     output.progress.end();
     const answer = await confirm({ message: 'Roles are seen by every database of that server. Go on?', ...promptStreams(context) });
     if (answer !== true) throw new JetbackupError('interrupted', 'nothing was changed');
   }
-  return { ...input, moment: composed.moment(plan.manifest.id), as: plan.database };
+  // A name that `as` gives must be free; that of `--to` may be an empty database's, which steps aside.
+  return { ...input, moment: composed.moment(plan.manifest.id), ...(plan.replacesEmpty ? {} : { as: plan.database }) };
 }
 
 function targetOf(session: Session, database: string, to: string | undefined): { settings: Connection; namesDatabase: boolean } {
@@ -149,6 +157,7 @@ function outcome(plan: RestorePlan, result: RestoreResult | undefined, view: { t
       target: plan.target,
       restoredDatabase: plan.database,
       rolesToCreate: [...plan.rolesToCreate],
+      replacesEmpty: plan.replacesEmpty,
       dumpBytes: plan.dumpBytes,
       result:
         result === undefined
@@ -172,6 +181,7 @@ function planText(plan: RestorePlan, { timeZone, colors }: { timeZone: string; c
       ['backup', plan.manifest.id],
       ['as of', instantText(plan.manifest.snapshotInstant, timeZone)],
       ['into', plan.target],
+      ['steps aside', plan.replacesEmpty ? 'the empty database of that name; it is renamed and kept' : undefined],
       ['roles to create', plan.rolesToCreate.join(', ')],
       ['to load', bytesText(plan.dumpBytes)],
     ],

@@ -72,7 +72,7 @@ export async function openWorkshop(server: PostgresServer, database: string): Pr
     restore(store, change = {}, signal = never) {
       const whole: RestoreInput = {
         ...{ database, moment: { kind: 'latest' }, target: connection, as: 'restored', bindir, jobs: 2 },
-        ...{ noOwner: false, createRoles: false, compare: true, tables: [], schemas: [], ...change },
+        ...{ noOwner: false, noTablespaces: false, createRoles: false, compare: true, tables: [], schemas: [], ...change },
       };
       return restore({ ...restoreDeps, store }, whole, signal);
     },

@@ -10,7 +10,14 @@ import type { RestoreInput } from '../../../src/operations/restore.ts';
 import { ID, manifest, oneDatabase, runRecord, type Typed, type as typed, type World } from './command-line.ts';
 
 const shop = { database: 'shop', id: ID, manifest: manifest(), authentic: true } as const;
-const plan = { manifest: manifest(), database: 'shop', target: 'shop on db:5432 as app', rolesToCreate: [], dumpBytes: 5_000_000 };
+const plan = {
+  manifest: manifest(),
+  database: 'shop',
+  target: 'shop on db:5432 as app',
+  rolesToCreate: [],
+  dumpBytes: 5_000_000,
+  replacesEmpty: false,
+};
 const restored = { ...plan, run: runRecord('restore'), warnings: [], compared: true };
 
 function works(seen: { backup?: BackupInput; restore?: RestoreInput } = {}): NonNullable<World['operations']> {
@@ -287,7 +294,8 @@ describe('list and show', () => {
 describe('restore', () => {
   it('passes every option on', async () => {
     const seen: { restore?: RestoreInput } = {};
-    const line = 'restore latest --as copy --table public.a --table public.b --schema s --jobs 3 --no-owner --create-roles --no-compare';
+    const line =
+      'restore latest --as copy --table public.a --table public.b --schema s --jobs 3 --no-owner --no-tablespaces --create-roles --no-compare';
     await typed(line, { operations: works(seen) });
     expect(seen.restore).toMatchObject({
       database: 'shop',
@@ -297,6 +305,7 @@ describe('restore', () => {
       schemas: ['s'],
       jobs: 3,
       noOwner: true,
+      noTablespaces: true,
       createRoles: true,
       compare: false,
     });
@@ -305,7 +314,15 @@ describe('restore', () => {
   it('keeps owners, compares, and chooses jobs and name itself unless told otherwise', async () => {
     const seen: { restore?: RestoreInput } = {};
     const result = await typed('restore latest --json', { operations: works(seen) });
-    expect(seen.restore).toMatchObject({ noOwner: false, createRoles: false, compare: true, jobs: 2, exactName: false, tables: [] });
+    expect(seen.restore).toMatchObject({
+      noOwner: false,
+      noTablespaces: false,
+      createRoles: false,
+      compare: true,
+      jobs: 2,
+      exactName: false,
+      tables: [],
+    });
     expect(seen.restore).not.toHaveProperty('as');
     expect(documents.restore.parse(json(result))).toMatchObject({
       dryRun: false,
@@ -318,6 +335,21 @@ describe('restore', () => {
     const operations = { planRestore: async () => plan };
     expect((await typed('restore latest --dry-run', { operations })).stdout).toContain('nothing was changed');
     expect(documents.restore.parse(json(await typed('restore latest --dry-run --json', { operations }))).result).toBeNull();
+  });
+
+  it('into an empty database says that it steps aside, and asks for that very name again', async () => {
+    const seen: { restore?: RestoreInput } = {};
+    const replacing = { ...plan, replacesEmpty: true };
+    const operations = { ...works(seen), planRestore: async () => replacing };
+    const line = 'restore latest --to postgres://app@new/shop';
+    expect((await typed(`${line} --dry-run`, { operations })).stdout).toMatch(
+      /steps aside +the empty database of that name; it is renamed/,
+    );
+    expect(documents.restore.parse(json(await typed(`${line} --dry-run --json`, { operations }))).replacesEmpty).toBe(true);
+    expect((await typed(line, { operations, terminal: true })).stderr).toContain('the empty database of that name is renamed and kept');
+    // `as` wants a free name.
+    expect(seen.restore).toMatchObject({ exactName: true, moment: { kind: 'id', id: ID } });
+    expect(seen.restore).not.toHaveProperty('as');
   });
 
   it('at a terminal says beforehand what it is about to do, and does exactly that', async () => {

@@ -29,7 +29,7 @@ describe('what an S3 store answers', () => {
     [new Error('Region is missing'), 'storage-failed', 'AWS_REGION'],
     [answer('PreconditionFailed', 412), 'storage-exists', undefined],
     [answer('QuotaExceeded', 403), 'storage-full', 'quota'],
-    [answer('XMinioStorageFull', 507), 'storage-full', 'prune'],
+    [answer('XMinioStorageFull', 507), 'storage-full', 'whole folders'],
     [answer('ServiceUnavailable', 503), 'storage-unreachable', 'again'],
     [answer('TooMany', 429), 'storage-unreachable', 'again'],
     [system('ECONNREFUSED'), 'storage-unreachable', 'again'],
