@@ -75,7 +75,8 @@ export async function* readSealed(store: ObjectStore, folder: string, artifact: 
         failure = undefined;
       } catch (error) {
         either.throwIfAborted();
-        if (isJetbackupError(error, 'storage-unreachable', 'storage-denied')) throw error;
+        // Only what is not there, or is longer than it should be, is damage; a store that fails says so itself.
+        if (!isJetbackupError(error, 'storage-not-found') && !(error instanceof RangeError)) throw error;
         failure = error;
       }
     }

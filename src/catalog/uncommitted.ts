@@ -4,74 +4,101 @@ import { bytesOf, collect } from '../core/bytes.ts';
 import { isJetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { ObjectStore } from '../storage/store.ts';
-import { idInstant, type Listed } from './catalog.ts';
-import { backupPrefix, databasePrefix, isManifest, placeOf } from './layout.ts';
+import type { Listed } from './catalog.ts';
+import { backupPrefix, databasePrefix, isManifest, manifestKey, placeOf } from './layout.ts';
 
 /**
  * A run says in its folder, before any data, which source it holds the backup lock of. Another run that holds the
- * lock of the very same source then knows that this one is dead, and may remove at once what it left.
+ * lock of the very same source then knows that this one is dead, and may remove at once what it left. `committing` is
+ * set before the manifest is put: from then on the manifest may arrive late, also after the run's own end.
  */
 const CLAIM_NAME = 'claim.json';
-const ClaimSchema = z.object({ source: z.string() });
+const ClaimSchema = z.object({ source: z.string(), committing: z.boolean().default(false) });
+export type Claim = z.infer<typeof ClaimSchema>;
 
-/** What has no manifest and no claim that we can vouch for is left alone this long: its run may be alive elsewhere. */
+/** How long a run whose manifest may still arrive is left alone: far longer than any client or store retries a put. */
+const COMMITTING_AGE = Temporal.Duration.from({ hours: 1 });
+
+/** What has no claim that we can vouch for is left alone this long after its last sign of life: its run may be alive elsewhere. */
 const ORPHAN_AGE = Temporal.Duration.from({ hours: 48 });
 
-export async function writeClaim(store: ObjectStore, listed: Listed, source: string, signal: AbortSignal): Promise<void> {
+/** How often a live run writes its claim anew, ms: by it others see that it lives, however long it takes. */
+export const CLAIM_REFRESH_MS = 60 * 60 * 1000;
+
+export async function writeClaim(store: ObjectStore, listed: Listed, claim: Claim, signal: AbortSignal): Promise<void> {
   const key = `${backupPrefix(listed.database, listed.id)}${CLAIM_NAME}`;
-  await store.put(key, bytesOf(`${JSON.stringify({ source })}\n`), { signal });
+  await store.put(key, bytesOf(`${JSON.stringify(claim)}\n`), { signal });
 }
 
 export async function removeClaim(store: ObjectStore, listed: Listed, signal: AbortSignal): Promise<void> {
   await store.delete(`${backupPrefix(listed.database, listed.id)}${CLAIM_NAME}`, signal);
 }
 
+/** A folder without a manifest. */
+export interface Uncommitted {
+  readonly id: Id;
+  /** When something in it was last written, by the store's clock. */
+  readonly written: Temporal.Instant;
+}
+
 export interface Survey {
   /** Ids with a manifest, oldest first. */
   readonly committed: readonly Id[];
-  /** Ids with objects and no manifest, oldest first. */
-  readonly uncommitted: readonly Id[];
+  /** Oldest first. */
+  readonly uncommitted: readonly Uncommitted[];
 }
 
 export async function surveyDatabase(store: ObjectStore, database: DatabaseName, signal: AbortSignal): Promise<Survey> {
-  const ids = new Map<Id, boolean>();
+  const ids = new Map<Id, { complete: boolean; written: Temporal.Instant }>();
   for await (const info of store.list(databasePrefix(database), signal)) {
     const place = placeOf(info.key);
-    if (place !== undefined) ids.set(place.id, (ids.get(place.id) ?? false) || isManifest(place));
+    if (place === undefined) continue;
+    const seen = ids.get(place.id);
+    const later = seen === undefined || Temporal.Instant.compare(info.modified, seen.written) > 0;
+    ids.set(place.id, {
+      complete: (seen?.complete ?? false) || isManifest(place),
+      written: later ? info.modified : seen.written,
+    });
   }
   const committed: Id[] = [];
-  const uncommitted: Id[] = [];
-  for (const [id, complete] of ids) (complete ? committed : uncommitted).push(id);
+  const uncommitted: Uncommitted[] = [];
+  for (const [id, { complete, written }] of ids) {
+    if (complete) committed.push(id);
+    else uncommitted.push({ id, written });
+  }
   return { committed, uncommitted };
 }
 
 /**
- * Removes what dead runs left: objects and unfinished uploads of the given ids. An id is dead when its claim names
- * `source`, whose lock the caller holds, or when it is older than 48 hours. Returns the ids that were removed.
+ * Removes what dead runs left: objects and unfinished uploads of the given folders. A run is dead when its claim names
+ * `source`, whose lock the caller holds (an hour later where it was committing), or when nothing was written in its
+ * folder for 48 hours. Returns the ids that were removed.
  */
 export async function removeDeadRuns(
   store: ObjectStore,
   database: DatabaseName,
-  uncommitted: readonly Id[],
+  uncommitted: readonly Uncommitted[],
   holder: { readonly source: string; readonly now: Temporal.Instant },
   signal: AbortSignal,
 ): Promise<Id[]> {
   const removed: Id[] = [];
-  for (const id of uncommitted) {
-    const old = Temporal.Instant.compare(idInstant(id).add(ORPHAN_AGE), holder.now) < 0;
-    if (!old && (await claimedSource(store, { database, id }, signal)) !== holder.source) continue;
+  for (const { id, written } of uncommitted) {
+    const silentFor = (age: Temporal.Duration) => Temporal.Instant.compare(written.add(age), holder.now) < 0;
+    const claim = await readClaim(store, { database, id }, signal);
+    const ours = claim?.source === holder.source && (!claim.committing || silentFor(COMMITTING_AGE));
+    if (!ours && !silentFor(ORPHAN_AGE)) continue;
     await removeUncommitted(store, { database, id }, holder.now, signal);
     removed.push(id);
   }
   return removed;
 }
 
-async function claimedSource(store: ObjectStore, listed: Listed, signal: AbortSignal): Promise<string | undefined> {
+async function readClaim(store: ObjectStore, listed: Listed, signal: AbortSignal): Promise<Claim | undefined> {
   try {
     const key = `${backupPrefix(listed.database, listed.id)}${CLAIM_NAME}`;
     const bytes = await collect(await store.get(key, { signal }), 64 * 1024);
     const claim = ClaimSchema.safeParse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-    return claim.success ? claim.data.source : undefined;
+    return claim.success ? claim.data : undefined;
   } catch (error) {
     if (isJetbackupError(error, 'storage-not-found') || error instanceof SyntaxError || error instanceof RangeError) return undefined;
     throw error;
@@ -87,8 +114,10 @@ export async function removeUncommitted(store: ObjectStore, listed: Listed, now:
     if (place !== undefined && isManifest(place)) return;
     if (place?.name !== CLAIM_NAME) keys.push(info.key);
   }
-  // A minute ahead: the store's clock, which dates unfinished uploads, may run before ours.
-  await store.sweepUnfinished(prefix, now.add({ minutes: 1 }), signal);
+  // Far ahead: the run is dead, so all of its uploads are, and the store's clock, which dates them, may run before ours.
+  await store.sweepUnfinished(prefix, now.add({ hours: 24 }), signal);
+  // Once more, right before the first delete: a manifest that was on its way may have come since.
+  if ((await store.stat(manifestKey(listed.database, listed.id), signal)) !== undefined) return;
   for (const key of keys) await store.delete(key, signal);
   await removeClaim(store, listed, signal);
 }

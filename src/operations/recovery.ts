@@ -55,7 +55,7 @@ for kind in $(jq -r '.artifacts[].kind' "$BACKUP/manifest.json"); do
   want=$(jq -r --arg kind "$kind" '.artifacts[] | select(.kind == $kind) | .sealed.sha256' "$BACKUP/manifest.json")
   have=$(jq -r --arg kind "$kind" '.artifacts[] | select(.kind == $kind) | .objects[].name' "$BACKUP/manifest.json" |
     while read -r name; do cat "$BACKUP/$name"; done | sha256sum | cut -d ' ' -f 1)
-  test "$want" = "$have" && echo "$kind: whole" || { echo "$kind: DAMAGED"; exit 1; }
+  test "$want" = "$have" && echo "$kind: whole" || { echo "$kind: DAMAGED"; false; }
 done
 \`\`\`
 
@@ -88,10 +88,14 @@ opened() {
 
 ## 4. Roles and tablespaces
 
-Roles that exist already are reported as errors and left as they are; go on.
+Only roles that the target does not have: the others keep their passwords and rights. Look at \`roles.sql\` before you run
+it; tablespaces want their directories to be there.
 
 \`\`\`sh
-opened globals | psql -X -q -d postgres || true
+opened globals > "$work/globals.sql"
+psql -X -At -d postgres -c "SELECT verb || quote_ident(rolname) || behind FROM pg_roles, (VALUES ('CREATE ROLE ', ';'), ('ALTER ROLE ', ' ')) AS line (verb, behind)" > "$work/existing"
+awk 'NR == FNR { known[$0]; next } { for (start in known) if (index($0, start) == 1) next } 1' "$work/existing" "$work/globals.sql" > "$work/roles.sql"
+psql -X -q -d postgres -f "$work/roles.sql"
 \`\`\`
 
 ## 5. The database
@@ -99,15 +103,24 @@ opened globals | psql -X -q -d postgres || true
 A new one of the same encoding and locale, then the dump, stopping at the first error:
 
 \`\`\`sh
-createdb --template=template0 \\
-  --encoding="$(jq -r .source.encoding "$BACKUP/manifest.json")" \\
-  --lc-collate="$(jq -r .source.collate "$BACKUP/manifest.json")" \\
-  --lc-ctype="$(jq -r .source.ctype "$BACKUP/manifest.json")" "$TARGET"
+of() { jq -r ".source.$1" "$BACKUP/manifest.json"; }
+set -- --template=template0 --encoding="$(of encoding)" --lc-collate="$(of collate)" --lc-ctype="$(of ctype)"
+case $(of localeProvider) in
+  i) set -- "$@" --locale-provider=icu --icu-locale="$(of locale)" ;;
+  b) set -- "$@" --locale-provider=builtin --builtin-locale="$(of locale)" ;;
+  c) test "$(createdb --version | tr -dc '0-9.' | cut -d . -f 1)" -lt 15 || set -- "$@" --locale-provider=libc ;;
+esac
+createdb "$@" "$TARGET"
 opened dump | pg_restore --exit-on-error --dbname="$TARGET"
 psql -X -q -d "$TARGET" -c ANALYZE
 \`\`\`
 
-(A database whose \`source.localeProvider\` is \`i\` or \`b\` needs \`--locale-provider\` and its locale beside these.)
+What belongs to the database itself is not in its dump. Set by hand what you need of it (\`ALTER DATABASE … OWNER TO\`,
+\`SET\`, \`CONNECTION LIMIT\`, \`GRANT\`, \`COMMENT ON DATABASE\`):
+
+\`\`\`sh
+jq '.source | {owner, connectionLimit, settings, acl, comment}' "$BACKUP/manifest.json"
+\`\`\`
 
 ## 6. The files
 

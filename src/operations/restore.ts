@@ -5,7 +5,7 @@ import { backupPrefix } from '../catalog/layout.ts';
 import type { Moment } from '../catalog/moment.ts';
 import type { Codec } from '../compression/codec.ts';
 import { collect, MiB } from '../core/bytes.ts';
-import { JetbackupError, messageOf } from '../core/errors.ts';
+import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import { type Difference, type Fingerprint, FingerprintSchema } from '../core/fingerprint.ts';
 import { type DatabaseName, newId } from '../core/ids.ts';
 import { artifactOf, type CodecName, type Manifest } from '../core/manifest.ts';
@@ -46,11 +46,14 @@ export interface RestoreInput {
   readonly target: ConnectionSettings;
   /** Name of the restored database. Default: the target's, or where that exists, the same with `_restored_<snapshot instant>`. */
   readonly as?: string;
-  /** True when the name in `target` was asked for expressly (`--to`): then it must be free. */
+  /** True when the name in `target` was asked for expressly (`--to`): then it must be free, or an empty database's, which steps aside. */
   readonly exactName?: boolean;
   /** Connections that build indexes and constraints. */
   readonly jobs: number;
+  /** Everything belongs to the connected role, and no rights are granted. */
   readonly noOwner: boolean;
+  /** Everything goes into the default tablespace. */
+  readonly noTablespaces: boolean;
   readonly createRoles: boolean;
   /** Whether the restored database is compared with the backup's fingerprint before it gets its name. */
   readonly compare: boolean;
@@ -66,6 +69,8 @@ export interface RestorePlan {
   readonly target: string;
   readonly rolesToCreate: readonly string[];
   readonly dumpBytes: number;
+  /** An empty database of that name is there; it is renamed and kept. */
+  readonly replacesEmpty: boolean;
 }
 
 export interface RestoreResult extends RestorePlan {
@@ -97,8 +102,9 @@ async function locate(deps: RestoreDeps, input: RestoreInput, signal: AbortSigna
   if (dump === undefined) throw new JetbackupError('damaged', `backup ${manifest.id} holds no dump`, { hint: 'Run: jetbackup list' });
 
   const state = await inspectTarget(input.target, signal);
-  const database = await finalName(input, manifest, state, signal);
-  const choices: RestoreChoices = { noOwner: input.noOwner };
+  const replacesEmpty = input.exactName === true && input.as === undefined && state.databaseExists && state.isEmpty;
+  const database = replacesEmpty ? input.target.database : await finalName(input, manifest, state, signal);
+  const choices: RestoreChoices = { noOwner: input.noOwner, noPrivileges: input.noOwner, noTablespaces: input.noTablespaces };
   const rolesToCreate = input.createRoles ? manifest.source.roles.filter((role) => !state.roles.has(role)) : [];
   const withRoles = { ...state, roles: new Set([...state.roles, ...rolesToCreate]) };
   const problems = missingPrerequisites(manifest.source, manifest.server, withRoles, choices);
@@ -109,7 +115,7 @@ async function locate(deps: RestoreDeps, input: RestoreInput, signal: AbortSigna
     });
   }
   const target = describeConnection(withDatabase(input.target, database));
-  return { plan: { manifest, database, target, rolesToCreate, dumpBytes: dump.plain.bytes }, state, choices };
+  return { plan: { manifest, database, target, rolesToCreate, dumpBytes: dump.plain.bytes, replacesEmpty }, state, choices };
 }
 
 /** Identifiers hold 63 bytes (NAMEDATALEN - 1). */
@@ -173,7 +179,11 @@ async function restoreInto(
 
   const directory = input.bindir === undefined ? {} : { directory: input.bindir };
   const request = { serverVersionNum: state.server.versionNum, purpose: 'restore' as const, dumpedBy: manifest.tools.pgDump, ...directory };
-  const tools = await findTools(deps, request, signal);
+  const tools = await findTools(deps, request, signal).catch((cause: unknown) => {
+    // The catalogue's `tools-missing` ends as a failed dump; here it is the restore that cannot begin.
+    if (!isJetbackupError(cause, 'tools-missing')) throw cause;
+    throw new JetbackupError('restore-failed', cause.message, { cause, ...(cause.hint === undefined ? {} : { hint: cause.hint }) });
+  });
   const expected = input.compare ? await readFingerprint(deps, manifest, signal) : undefined;
   await sweep(deps, input.target, signal);
   if (plan.rolesToCreate.length > 0) await createRoles(input.target, plan.rolesToCreate, signal);
@@ -181,20 +191,35 @@ async function restoreInto(
   await using staging = await run.phase('provision', `creating the staging database for ${plan.database}`, () =>
     createStagingDatabase(input.target, { source: manifest.source, finalName: plan.database, runId: run.id, ...choices }, signal),
   );
-  await load(deps, input, run, { staging, folder, dump, tools, choices }, signal);
-  await run.phase('analyze', 'collecting statistics', () => analyzeDatabase(staging.settings, signal));
-
-  const partial = input.tables.length > 0 || input.schemas.length > 0;
-  let compared = false;
-  if (expected !== undefined && !partial) {
-    await run.phase('checks', 'comparing with the backup’s fingerprint', () => compare(deps, staging, expected, input, signal));
-    compared = true;
+  try {
+    await load(deps, input, run, { staging, folder, dump, tools, choices }, signal);
+    await run.phase('analyze', 'collecting statistics', () => analyzeDatabase(staging.settings, signal));
+    if (expected !== undefined) {
+      await run.phase('checks', 'comparing with the backup’s fingerprint', () => compare(deps, staging, expected, input, signal));
+    }
+    await run.phase('promote', `naming it ${plan.database}`, async () => {
+      signal.throwIfAborted();
+      await staging.promote(plan.database, { replaceEmpty: plan.replacesEmpty });
+    });
+  } catch (error) {
+    await dropStaging(deps, staging);
+    throw error;
   }
-  await run.phase('promote', `naming it ${plan.database}`, async () => {
-    signal.throwIfAborted();
-    await staging.promote(plan.database);
-  });
-  return { warnings: [...staging.warnings], compared };
+  return { warnings: [...tools.warnings, ...staging.warnings], compared: expected !== undefined };
+}
+
+/** What cannot be dropped is told, since it is as large as the database; the next restore tries again. */
+async function dropStaging(deps: RestoreDeps, staging: Staging): Promise<void> {
+  try {
+    await staging.drop();
+  } catch (error) {
+    const hint = isJetbackupError(error) ? error.hint : undefined;
+    deps.log({
+      type: 'warning',
+      text: `the staging database ${staging.name} could not be dropped: ${messageOf(error)}`,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
 }
 
 interface Loading {
@@ -278,7 +303,14 @@ async function compare(
   signal: AbortSignal,
 ): Promise<void> {
   const actual = await takeFingerprint(staging.settings, { mode: expected.mode }, signal);
-  const differences: Difference[] = compareFingerprints(expected, actual, { noOwner: input.noOwner });
+  const partial = input.tables.length > 0 || input.schemas.length > 0;
+  const named = ({ schema, name }: { readonly schema: string; readonly name: string }) =>
+    input.schemas.includes(schema) || input.tables.includes(name) || input.tables.includes(`${schema}.${name}`);
+  const differences: Difference[] = compareFingerprints(expected, actual, {
+    noOwner: input.noOwner,
+    noPrivileges: input.noOwner,
+    ...(partial ? { tables: expected.tables.filter(named) } : {}),
+  });
   for (const text of refreshedViews(expected, actual)) deps.log({ type: 'note', text });
   if (differences.length === 0) return;
   const shown = differences.slice(0, SHOWN_DIFFERENCES).map((difference) => `\n  ${difference.message}`);

@@ -15,6 +15,8 @@ export interface ExportedSnapshot extends AsyncDisposable {
   /** Everything committed before it is in the snapshot. */
   readonly instant: Temporal.Instant;
   readonly server: Server;
+  /** Tells this running server from any other, also from a clone of it and from itself before a restart: nobody else holds its locks. */
+  readonly instance: string;
   readonly source: Source;
   /** Nailed to the very server that holds the snapshot: use these for pg_dump and the fingerprint, because a host name may lead to several servers. */
   readonly settings: ConnectionSettings;
@@ -69,12 +71,17 @@ export async function exportSnapshot(
       `SELECT pg_export_snapshot() AS id, to_char(transaction_timestamp() AT TIME ZONE 'UTC', ${INSTANT}) AS instant`,
     );
     const row = z.object({ id: z.string(), instant: z.string() }).parse(rows[0]);
+    const started = await client.query(
+      "SELECT extract(epoch FROM pg_postmaster_start_time())::text || ' ' || current_setting('port') AS instance",
+    );
+    const { instance } = z.object({ instance: z.string() }).parse(started.rows[0]);
     const source = await readSource(client, server.versionNum);
     const warnings = server.standby ? await standbyWarnings(client) : [];
     return {
       id: row.id,
       instant: replayed ?? Temporal.Instant.from(row.instant),
       server,
+      instance,
       source,
       settings: pinned,
       warnings,

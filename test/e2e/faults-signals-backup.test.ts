@@ -98,6 +98,10 @@ describe('a backup that is told to stop', () => {
       if (held.stage === 'committing') {
         // The request may arrive yet, so the objects stay, and nobody is told that they are a backup.
         expect(ended.stderr).toMatch(/whether the backup \S+ was committed is not known; .*jetbackup list/);
+        const left = (await installation.repository.keys()).filter((key) => key.endsWith('claim.json'));
+        site.before = [...site.before, await installation.backup()];
+        expect(await installation.repository.keys()).toEqual(expect.arrayContaining(left));
+        await installation.endGrace();
         site.before = [...site.before, await installation.backup()];
       }
       await installation.expectNothingLeft(run);
@@ -113,6 +117,7 @@ describe('a backup that is told to stop', () => {
       expect(await run.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
       installation.proxy.heal();
       expect(await installation.committed()).toEqual(site.before);
+      if (held.stage === 'committing') await installation.endGrace();
       site.before = [...site.before, await installation.backup()];
       expect(await installation.committed()).toEqual(site.before);
       await installation.expectNothingLeft(run);

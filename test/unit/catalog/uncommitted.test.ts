@@ -3,52 +3,101 @@ import { describe, expect, test } from 'vitest';
 import { removeDeadRuns, removeUncommitted, surveyDatabase, writeClaim } from '../../../src/catalog/uncommitted.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
-import { createMemoryStore } from '../../support/memory-store.ts';
+import { createMemoryStore, type MemoryStore } from '../../support/memory-store.ts';
 
 const now = Temporal.Instant.from('2026-11-23T06:00:00Z');
 const signal = new AbortController().signal;
 const committed = '20261122T020000Z-aaaaaa';
 const dead = '20261123T020000Z-bbbbbb';
 const elsewhere = '20261123T030000Z-cccccc';
-const ancient = '20261101T020000Z-dddddd';
+const silent = '20261101T020000Z-dddddd';
 
-async function repository() {
-  const store = createMemoryStore({ clock: systemClock });
-  for (const id of [committed, dead, elsewhere, ancient]) await store.put(`jetadmin/${id}/dump.pgc.gz.age`, bytesOf('x'));
-  await store.put(`jetadmin/${committed}/manifest.json`, bytesOf('{}'));
-  await writeClaim(store, { database: 'jetadmin', id: dead }, 'server A', signal);
-  await writeClaim(store, { database: 'jetadmin', id: elsewhere }, 'server B', signal);
-  await writeClaim(store, { database: 'jetadmin', id: committed }, 'server A', signal);
-  await store.put(`other/${dead}/dump.pgc.gz.age`, bytesOf('x'));
-  return store;
+/** A store whose clock is `minutes` before now while `work` writes to it. */
+function storeWithClock() {
+  let time = now;
+  const store = createMemoryStore({ clock: { ...systemClock, now: () => time } });
+  const ago = async (minutes: number, work: () => Promise<unknown>) => {
+    time = now.subtract({ minutes });
+    await work();
+    time = now;
+  };
+  return { store, ago };
 }
 
-describe('what dead runs left', () => {
-  test('goes when its claim names the source whose lock we hold, or after 48 hours; nothing else goes', async () => {
-    const store = await repository();
-    const survey = await surveyDatabase(store, 'jetadmin', signal);
-    expect(survey).toEqual({ committed: [committed], uncommitted: [ancient, dead, elsewhere] });
-    const removed = await removeDeadRuns(store, 'jetadmin', survey.uncommitted, { source: 'server A', now }, signal);
-    expect(removed).toEqual([ancient, dead]);
-    expect([...store.objects.keys()].filter((key) => key.startsWith('jetadmin/')).sort()).toEqual([
-      `jetadmin/${committed}/claim.json`,
+const data = (store: MemoryStore, id: string) => store.put(`jetadmin/${id}/dump.pgc.gz.age`, bytesOf('x'));
+const claim = (store: MemoryStore, id: string, source: string, committing = false) =>
+  writeClaim(store, { database: 'jetadmin', id }, { source, committing }, signal);
+const left = (store: MemoryStore) => [...store.objects.keys()].filter((key) => key.endsWith('.age')).sort();
+const sweep = async (store: MemoryStore) => {
+  const { uncommitted } = await surveyDatabase(store, 'jetadmin', signal);
+  return await removeDeadRuns(store, 'jetadmin', uncommitted, { source: 'server A', now }, signal);
+};
+
+describe('what a run left uncommitted', () => {
+  test('goes at once when its claim names the source whose lock we hold, and nothing else goes', async () => {
+    const { store } = storeWithClock();
+    for (const id of [committed, dead, elsewhere]) await data(store, id);
+    await store.put(`jetadmin/${committed}/manifest.json`, bytesOf('{}'));
+    await claim(store, committed, 'server A');
+    await claim(store, dead, 'server A');
+    await claim(store, elsewhere, 'server B');
+    await store.put(`other/${dead}/dump.pgc.gz.age`, bytesOf('x'));
+    expect(await sweep(store)).toEqual([dead]);
+    expect(left(store)).toEqual([
       `jetadmin/${committed}/dump.pgc.gz.age`,
-      `jetadmin/${committed}/manifest.json`,
-      `jetadmin/${elsewhere}/claim.json`,
       `jetadmin/${elsewhere}/dump.pgc.gz.age`,
+      `other/${dead}/dump.pgc.gz.age`,
     ]);
-    expect(store.objects.has(`other/${dead}/dump.pgc.gz.age`)).toBe(true);
   });
 
-  test('is left alone once a manifest is there', async () => {
-    const store = await repository();
+  test('goes after 48 hours without a sign of life, by the store’s clock and not by its name', async () => {
+    const { store, ago } = storeWithClock();
+    await ago(49 * 60, () => data(store, elsewhere));
+    await ago(47 * 60, () => data(store, silent));
+    expect(await sweep(store)).toEqual([elsewhere]);
+  });
+
+  test('stays while a run of another source refreshes its claim, however old its objects are', async () => {
+    const { store, ago } = storeWithClock();
+    await ago(100 * 60, () => data(store, silent));
+    await ago(60, () => claim(store, silent, 'server B'));
+    expect(await sweep(store)).toEqual([]);
+  });
+
+  test('stays for an hour when the run was committing, since its manifest may be on its way', async () => {
+    const { store, ago } = storeWithClock();
+    await ago(30, async () => [await data(store, dead), await claim(store, dead, 'server A', true)]);
+    expect(await sweep(store)).toEqual([]);
+    await ago(120, async () => [await data(store, dead), await claim(store, dead, 'server A', true)]);
+    expect(await sweep(store)).toEqual([dead]);
+  });
+
+  test('stays when the manifest arrives between the look and the first delete', async () => {
+    const { store } = storeWithClock();
+    await data(store, dead);
+    const late = {
+      ...store,
+      sweepUnfinished: async () => {
+        await store.put(`jetadmin/${dead}/manifest.json`, bytesOf('{}'));
+        return [];
+      },
+    };
+    await removeUncommitted(late, { database: 'jetadmin', id: dead }, now, signal);
+    expect(left(store)).toEqual([`jetadmin/${dead}/dump.pgc.gz.age`]);
+  });
+
+  test('stays once a manifest is there', async () => {
+    const { store } = storeWithClock();
+    await data(store, committed);
+    await store.put(`jetadmin/${committed}/manifest.json`, bytesOf('{}'));
     await removeUncommitted(store, { database: 'jetadmin', id: committed }, now, signal);
-    expect(store.objects.has(`jetadmin/${committed}/dump.pgc.gz.age`)).toBe(true);
+    expect(left(store)).toEqual([`jetadmin/${committed}/dump.pgc.gz.age`]);
   });
 
-  test('a claim that cannot be read vouches for nothing', async () => {
-    const store = await repository();
+  test('stays when its claim cannot be read: that vouches for nothing', async () => {
+    const { store } = storeWithClock();
+    await data(store, dead);
     store.objects.set(`jetadmin/${dead}/claim.json`, Buffer.from('not json'));
-    expect(await removeDeadRuns(store, 'jetadmin', [dead], { source: 'server A', now }, signal)).toEqual([]);
+    expect(await sweep(store)).toEqual([]);
   });
 });
