@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import * as z from 'zod';
 import { documents, ErrorDocument } from '../../../src/cli/json.ts';
 import { exitTexts } from '../../../src/cli/registry.ts';
 import { knownVariables } from '../../../src/config/environment.ts';
@@ -9,7 +10,8 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { knownKeys } from '../../../src/config/schema.ts';
 import { catalogue } from '../../../src/core/errors.ts';
 
-const page = (name: string) => readFileSync(join(import.meta.dirname, '../../../docs', name), 'utf8');
+const root = join(import.meta.dirname, '../../..');
+const page = (name: string) => readFileSync(join(root, 'docs', name), 'utf8');
 const blocks = (text: string, language: string) =>
   Array.from(text.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g')), (match) => match[1] ?? '');
 
@@ -65,5 +67,23 @@ describe('docs/CONFIGURATION.md', () => {
 describe('--help', () => {
   it('names every exit status of the catalogue', () => {
     for (const { exit } of Object.values(catalogue)) expect(exitTexts).toHaveProperty(String(exit));
+  });
+});
+
+describe('what npm install brings', () => {
+  const { files } = z.object({ files: z.array(z.string()) }).parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')));
+  const isPacked = (path: string) => files.some((entry) => path === entry || path.startsWith(`${entry}/`));
+
+  it('has every page, and every file that a page links to', () => {
+    const pages = ['README.md', ...globSync('docs/*.md', { cwd: root }), ...files.filter((name) => name.endsWith('.md'))];
+    const links = pages.flatMap((from) =>
+      Array.from(readFileSync(join(root, from), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g), ([, to = '']) =>
+        normalize(join(dirname(from), to)),
+      ),
+    );
+    expect(links).toContain('docs/JSON.md');
+    for (const path of new Set([...pages, ...links, 'LICENSE'])) {
+      expect({ path, there: existsSync(join(root, path)), packed: isPacked(path) }).toEqual({ path, there: true, packed: true });
+    }
   });
 });
