@@ -9,6 +9,8 @@ export interface Command {
   readonly args: readonly string[];
   /** The whole environment of the child; nothing is inherited. */
   readonly env: Readonly<Record<string, string>>;
+  /** Told all that the child writes to stderr, as it comes, in pieces that end anywhere; must not throw. */
+  readonly onStderr?: (text: string) => void;
 }
 
 /** A child that did not end with status 0. Callers classify it by `stderr`; it never leaves the postgres/ adapters. */
@@ -16,7 +18,7 @@ export class ProcessFailed extends Error {
   readonly program: string;
   readonly exitCode: number | null;
   readonly killedBy: NodeJS.Signals | null;
-  /** The last 16 KiB that it wrote to stderr. */
+  /** What it wrote to stderr; of a lot, the first and the last 16 KiB. */
   readonly stderr: string;
 
   constructor(command: Command, exitCode: number | null, killedBy: NodeJS.Signals | null, stderr: string) {
@@ -57,7 +59,8 @@ export interface OwnedProcessRunner extends ProcessRunner {
   abandon(): void;
 }
 
-const STDERR_TAIL = 16 * 1024;
+/** Characters kept of either end of stderr: the first error says why, the last words how it ended, and a long statement lies between. */
+const STDERR_END = 16 * 1024;
 /** ms between asking a child to stop and making it. */
 const STOP_GRACE_MS = 5_000;
 
@@ -72,13 +75,14 @@ interface Running {
 
 function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', 'pipe'], stopGraceMs: number): Running {
   const child = spawn(command.program, [...command.args], { env: { ...command.env }, stdio, detached: true, windowsHide: true });
-  let stderr = '';
+  const stderr = bothEnds();
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    stderr = (stderr + text).slice(-STDERR_TAIL);
+    stderr.add(text);
+    command.onStderr?.(text);
   });
   const ended = new Promise<Awaited<Running['ended']>>((resolve) => {
-    child.once('error', (error) => resolve({ error, code: null, signal: null, stderr }));
-    child.once('close', (code, signal) => resolve({ code, signal, stderr }));
+    child.once('error', (error) => resolve({ error, code: null, signal: null, stderr: stderr.text() }));
+    child.once('close', (code, signal) => resolve({ code, signal, stderr: stderr.text() }));
   });
   const send: Running['send'] = (signal) => {
     if (child.pid === undefined) return;
@@ -107,6 +111,22 @@ function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', '
       clearTimeout(timer);
       send('SIGKILL'); // workers that outlived their leader
     },
+  };
+}
+
+function bothEnds(): { add(text: string): void; text(): string } {
+  let first = '';
+  let last = '';
+  let cut = false;
+  return {
+    add(text) {
+      const room = STDERR_END - first.length;
+      first += text.slice(0, room);
+      const all = last + text.slice(room);
+      cut ||= all.length > STDERR_END;
+      last = all.slice(-STDERR_END);
+    },
+    text: () => (cut ? `${first}\n[...]\n${last}` : first + last),
   };
 }
 

@@ -113,12 +113,24 @@ describe('the output of a child', () => {
     expect(error).toMatchObject({ code: 'tools-missing', message: expect.stringContaining('/nowhere/pg_dump') });
   });
 
-  test('keeps no more than 16 KiB of stderr, the last of it', async () => {
-    const { error } = await readAnyhow(processes.output(shell('head -c 1000000 /dev/zero | tr "\\0" x >&2; printf END >&2; exit 3')));
-    expect(error).toBeInstanceOf(ProcessFailed);
+  test('keeps the first and the last 16 KiB of a long stderr: the error and the end, not the statement in between', async () => {
+    const script = 'printf FIRST >&2; head -c 100000 /dev/zero | tr "\\0" x >&2; printf END >&2; exit 1';
+    const { error } = await readAnyhow(processes.output(shell(script)));
     const { stderr } = error instanceof ProcessFailed ? error : { stderr: '' };
-    expect(stderr.length).toBe(16 * KiB);
-    expect(stderr.endsWith('xEND')).toBe(true);
+    expect(stderr).toBe(`FIRST${'x'.repeat(16 * KiB - 5)}\n[...]\n${'x'.repeat(16 * KiB - 3)}END`);
+  });
+
+  test('keeps all of a stderr that fits', async () => {
+    const script = 'head -c 32768 /dev/zero | tr "\\0" x >&2; exit 1';
+    const { error } = await readAnyhow(processes.output(shell(script)));
+    expect(error).toMatchObject({ stderr: 'x'.repeat(32 * KiB) });
+  });
+
+  test('of a child that ends well still has a stderr that can be heard', async () => {
+    let heard = '';
+    const command: Command = { ...shell('echo one >&2; sleep 0.05; echo two >&2; echo out'), onStderr: (text) => (heard += text) };
+    expect(await read(processes.output(command))).toBe('out\n');
+    expect(heard).toBe('one\ntwo\n');
   });
 
   test('comes from a child that inherits nothing from the environment', async () => {
