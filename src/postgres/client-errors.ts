@@ -32,31 +32,62 @@ export function connectionSymptoms(unreachable: ErrorCode, denied: ErrorCode): r
   ];
 }
 
-/** How many of the last lines an error quotes. */
-const QUOTED_LINES = 4;
+/** Bounds of what an error quotes: lines that tell of the error, and characters of each. */
+const QUOTED_LINES = 6;
 const QUOTED_COLUMNS = 300;
+/** How many of the last lines are quoted where none tells of an error. */
+const LAST_LINES = 4;
 
+const telling = /(?:^|: )(?:error|ERROR|FATAL|PANIC): |^(?:DETAIL|HINT): |^CONTEXT: {2}COPY |^pg_restore: from TOC entry /;
+const statement = /(?:^|: )(?:Command|Query|Statement) was: /;
+
+/** The first words of the error, then the head of the statement that it stopped at: the rest of a statement would drown them. */
 export function quoteStderr(stderr: string): string {
-  const lines = stderr
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .filter((line) => line !== '' && !/^pg_(?:dump|restore): (?:warning|hint)/.test(line));
-  return lines
-    .slice(-QUOTED_LINES)
-    .map(withoutRows)
-    .map((line) => (line.length > QUOTED_COLUMNS ? `${line.slice(0, QUOTED_COLUMNS)}…` : line))
-    .join('\n');
+  const { lines, stoppedAt } = read(stderr);
+  const said = lines.filter((line) => !/^pg_(?:dump|dumpall|restore): (?:warning|hint):/.test(line));
+  const found = said.filter((line) => telling.test(line)).slice(0, QUOTED_LINES);
+  const quoted = [...(found.length > 0 ? found : said.slice(-LAST_LINES)).map(withoutRows), ...stoppedAt];
+  return quoted.map((line) => (line.length > QUOTED_COLUMNS ? `${line.slice(0, QUOTED_COLUMNS)}…` : line)).join('\n');
 }
 
 /** The server quotes the user's rows in some of its lines; errors go to logs and alerts, where these have no place. */
 function withoutRows(line: string): string {
-  return line.replace(/^(CONTEXT:\s+COPY .*?, line \d+).*$/, '$1').replaceAll(/=\((?:[^()]|\([^()]*\))*\)/g, '=(…)');
+  return line
+    .replace(/^(CONTEXT:\s+COPY .*?, line \d+).*$/, '$1')
+    .replace(/(Failing row contains ).*$/, '$1(…)')
+    .replaceAll(/=\((?:[^()]|\([^()]*\))*(?:\)|$)/g, '=(…)');
+}
+
+/** Literals of a statement may be passwords (user mappings, subscriptions). One that goes on in the next line ends with this one. */
+function withoutLiterals(line: string): string {
+  return line.replaceAll(/'(?:[^']|'')*(?:'|$)/g, "'…'");
+}
+
+/**
+ * The lines without the statements that are quoted among them, whose words are the user's own and no symptom of
+ * anything; and the first line of the first of these, if there is one.
+ */
+function read(stderr: string): { lines: string[]; stoppedAt: string[] } {
+  const all = stderr
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '');
+  let inside = false;
+  const lines = all.filter((line) => {
+    if (statement.test(line)) inside = true;
+    else if (/^pg_(?:dump|dumpall|restore): /.test(line)) inside = false;
+    return !inside;
+  });
+  const first = all.find((line) => statement.test(line));
+  return { lines, stoppedAt: first === undefined ? [] : [withoutLiterals(first)] };
 }
 
 /** The first symptom that matches decides; without one, `otherwise`. */
 export function classifyFailure(failed: ProcessFailed, what: string, symptoms: readonly Symptom[], otherwise: ErrorCode): JetbackupError {
+  const { lines, stoppedAt } = read(failed.stderr);
+  const text = [...lines, ...stoppedAt].join('\n');
   for (const { pattern, code, hint } of symptoms) {
-    const match = pattern.exec(failed.stderr);
+    const match = pattern.exec(text);
     if (match === null) continue;
     const filled = hint.replaceAll(/\$(\d)/g, (_, group: string) => match[Number(group)] ?? '');
     return new JetbackupError(code, `${what}: ${quoteStderr(failed.stderr)}`, { hint: filled, cause: failed });
@@ -70,7 +101,7 @@ export function classifyFailure(failed: ProcessFailed, what: string, symptoms: r
   }
   const quoted = quoteStderr(failed.stderr);
   return new JetbackupError(otherwise, `${what}: ${quoted === '' ? `${program} exited with status ${failed.exitCode}` : quoted}`, {
-    hint: `These are the last words of ${program}; they name the object that it stopped at.`,
+    hint: `These are the words of ${program}; they name the object that it stopped at.`,
     cause: failed,
   });
 }

@@ -102,5 +102,57 @@ describe('what pg_restore said', () => {
     );
     expect(message).toContain('COPY t, line 5');
     expect(message).not.toContain('a@b');
+    expect(restored('ERROR:  null value in column "c"\nDETAIL:  Failing row contains (7, secret (x').message).not.toContain('secret');
+    expect(restored('ERROR:  duplicate key\nDETAIL:  Key (a)=(one\nsecret) already exists.').message).toBe(
+      'the restore failed: ERROR:  duplicate key\nDETAIL:  Key (a)=(…)',
+    );
+  });
+
+  it('is quoted by its error, not by the end of the statement', () => {
+    const body = Array.from({ length: 40 }, (_, line) => `    line ${line} of the function`).join('\n');
+    const { message } = restored(`pg_restore: while PROCESSING TOC:
+pg_restore: from TOC entry 231; 1255 16390 FUNCTION f() app
+pg_restore: error: could not execute query: ERROR:  syntax error at or near "BEGIM"
+LINE 3:     AS $$BEGIM
+                 ^
+DETAIL:  A detail.
+HINT:  A hint.
+Command was: CREATE FUNCTION public.f() RETURNS integer
+    LANGUAGE plpgsql
+    AS $$BEGIM
+${body}
+$$;
+
+`);
+    expect(message).toBe(`the restore failed: pg_restore: from TOC entry 231; 1255 16390 FUNCTION f() app
+pg_restore: error: could not execute query: ERROR:  syntax error at or near "BEGIM"
+DETAIL:  A detail.
+HINT:  A hint.
+Command was: CREATE FUNCTION public.f() RETURNS integer`);
+  });
+
+  it('is quoted without the literals of the statement, which may be passwords', () => {
+    const { message } = restored(
+      `pg_restore: error: could not execute query: ERROR:  server "s" does not exist\nCommand was: CREATE USER MAPPING FOR app SERVER s OPTIONS (user 'o''neill', password 'hush\nhush');`,
+    );
+    expect(message).toContain("Command was: CREATE USER MAPPING FOR app SERVER s OPTIONS (user '…', password '…'");
+    expect(message).not.toMatch(/neill|hush/);
+  });
+
+  it('is not judged by what the statement says', () => {
+    const stderr = `pg_restore: error: could not execute query: ERROR:  something new
+Command was: COMMENT ON TABLE t IS 'permission denied
+must be owner of t';`;
+    expect(restored(stderr)).toMatchObject({ code: 'restore-failed' });
+  });
+
+  it('is quoted in bounds, however much it was', () => {
+    const { message } = restored(Array.from({ length: 500 }, (_, i) => `pg_restore: error: ${i} ${'x'.repeat(2000)}`).join('\n'));
+    expect(message.length).toBeLessThan(2000);
+    expect(message).toContain('pg_restore: error: 0 x');
+  });
+
+  it('is quoted by its last lines where none is an error', () => {
+    expect(restored('one\ntwo\nthree\nfour\nfive').message).toBe('the restore failed: two\nthree\nfour\nfive');
   });
 });
