@@ -23,15 +23,20 @@ export class ProcessFailed extends Error {
 
   constructor(command: Command, exitCode: number | null, killedBy: NodeJS.Signals | null, stderr: string) {
     const how = killedBy === null ? `exited with status ${exitCode}` : `was killed by ${killedBy}`;
-    super(
-      `${command.program.split('/').at(-1) ?? command.program} ${how}${stderr === '' ? '' : `: ${stderr.trim().split('\n').at(-1) ?? ''}`}`,
-    );
+    super(`${command.program.split('/').at(-1) ?? command.program} ${how}${tellingLine(stderr)}`);
     this.name = 'ProcessFailed';
     this.program = command.program;
     this.exitCode = exitCode;
     this.killedBy = killedBy;
     this.stderr = stderr;
   }
+}
+
+/** The first error, else the last line: what follows an error may be a whole statement, passwords included. */
+function tellingLine(stderr: string): string {
+  const lines = stderr.trim().split('\n');
+  const line = lines.find((candidate) => /(?:^|: )(?:error|fatal): /i.test(candidate)) ?? lines.at(-1) ?? '';
+  return line === '' ? '' : `: ${line}`;
 }
 
 /**

@@ -91,14 +91,14 @@ describe('the output of a child', () => {
     expect(noticed).toBe(300);
   });
 
-  test('that is complete but followed by exit 1 throws after the last byte, with the last line of stderr', async () => {
+  test('that is complete but followed by exit 1 throws after the last byte, with the error on stderr', async () => {
     const command = shell(
-      'head -c 3000000 /dev/zero; sleep 0.1; echo "pg_dump: warning" >&2; echo "pg_dump: error: out of rows" >&2; exit 1',
+      'head -c 3000000 /dev/zero; sleep 0.1; echo "pg_dump: warning" >&2; echo "pg_dump: error: out of rows" >&2; echo "Command was: X" >&2; exit 1',
     );
     const { bytes, error } = await readAnyhow(processes.output(command));
     expect(bytes).toBe(3_000_000);
     expect(error).toBeInstanceOf(ProcessFailed);
-    expect(error).toMatchObject({ exitCode: 1, killedBy: null, stderr: 'pg_dump: warning\npg_dump: error: out of rows\n' });
+    expect(error).toMatchObject({ exitCode: 1, killedBy: null, stderr: 'pg_dump: warning\npg_dump: error: out of rows\nCommand was: X\n' });
     expect(error).toHaveProperty('message', 'sh exited with status 1: pg_dump: error: out of rows');
   });
 
