@@ -28,6 +28,8 @@ const basics = [
   'gzip',
   'rm',
   'grep',
+  'awk',
+  'tr',
   'sed',
   'env',
 ];
