@@ -38,7 +38,7 @@ export const InventoryEntrySchema = z.strictObject({
   identity: z.string(),
   /** First 16 hex digits of the SHA-256 over those parts of the definition that read the same on every major; null where the name says all. */
   definition: z.string().nullable(),
-  /** The same over parts that the server deparses (expressions, queries): their text changes from major to major, so it compares within one only. */
+  /** The same over parts that the server deparses (expressions, queries): their text changes from major to major, so it compares within one only. Of an extension, its version as it is. */
   deparsed: z.string().optional(),
   owner: z.string().optional(),
   /** `grantee=letters` of aclitem, sorted, the owner as `<owner>`, nobody in particular as `PUBLIC`; absent where privileges are the built-in default. */

@@ -4,7 +4,7 @@ import { OWNER, withoutMaintain } from './inventory-privileges.ts';
 export interface CompareOptions {
   /** The restore gave everything to one role (`--no-owner`). */
   readonly noOwner?: boolean;
-  /** The restore left all grants out (`--no-privileges`). */
+  /** The restore left all grants out (`--no-privileges`). Default: `noOwner`, because grants to roles that nobody asked for make no sense. */
   readonly noPrivileges?: boolean;
   /** The restore brought these tables alone: nothing else is compared. */
   readonly tables?: readonly { readonly schema: string; readonly name: string }[];
@@ -15,6 +15,8 @@ interface Sides {
   readonly actual: Fingerprint;
   readonly options: CompareOptions;
   readonly sameMajor: boolean;
+  /** An extension is of another version: what it brings along rightly differs. */
+  readonly otherExtensions: boolean;
   /** The majors lie on both sides of this one. */
   crosses(major: number): boolean;
 }
@@ -22,14 +24,20 @@ interface Sides {
 /**
  * What differs in `actual` (the restored database) from `expected` (the source, at the snapshot). Empty when there is
  * nothing to report, also when either is of mode `off`. Between two majors, texts that the server deparses are left
- * out; between servers whose hashes disagree (byte order, encoding), content is. Materialized views hold what their
- * queries gave at the time: the restore has refreshed them, so `refreshedViews` tells of them instead.
+ * out; between servers whose hashes disagree (byte order, encoding), content is. `notes` tells of what rightly differs.
  */
 export function compareFingerprints(expected: Fingerprint, actual: Fingerprint, options: CompareOptions = {}): Difference[] {
   if (expected.mode === 'off' || actual.mode === 'off') return [];
   const majors = [expected, actual].map((side) => Math.floor((side.server?.versionNum ?? 0) / 10_000));
   const [older = 0, newer = 0] = majors.toSorted((a, b) => a - b);
-  const sides: Sides = { expected, actual, options, sameMajor: older === newer, crosses: (major) => older < major && newer >= major };
+  const sides: Sides = {
+    expected,
+    actual,
+    options: { ...options, noPrivileges: options.noPrivileges ?? options.noOwner === true },
+    sameMajor: older === newer,
+    otherExtensions: otherVersions(expected, actual).length > 0,
+    crosses: (major) => older < major && newer >= major,
+  };
   const tables = [...compareEncodings(sides), ...compareTables(sides)];
   if (options.tables !== undefined) return tables;
   const missing = new Set(tables.filter((found) => found.kind === 'table-missing').map((found) => found.object));
@@ -71,17 +79,19 @@ function compareTables(sides: Sides): Difference[] {
   for (const [key, table] of before) {
     const object = displayed(table);
     const now = after.get(key);
+    const ofOther = table.kind === 'extension' && sides.otherExtensions;
     if (now === undefined) {
+      if (ofOther && table.rows === 0) continue;
       differences.push({ kind: 'table-missing', object, message: `${object}: the table is missing (${rowsOf(table.rows)} at backup)` });
-    } else if (now.rows !== table.rows) {
+    } else if (now.rows < table.rows || (now.rows > table.rows && !ofOther)) {
       const gap = now.rows < table.rows ? `${rowsOf(table.rows - now.rows)} missing` : `${rowsOf(now.rows - table.rows)} too many`;
       differences.push({ kind: 'rows', object, message: `${object}: ${gap} (${table.rows} at backup, ${now.rows} now)` });
-    } else if (content && table.digest !== null && now.digest !== null && table.digest !== now.digest) {
+    } else if (content && !ofOther && table.digest !== null && now.digest !== null && table.digest !== now.digest) {
       differences.push({ kind: 'content', object, message: `${object}: as many rows (${table.rows}), but their content is not the same` });
     }
   }
   for (const [key, table] of after) {
-    if (before.has(key) || only !== undefined) continue;
+    if (before.has(key) || only !== undefined || (table.kind === 'extension' && sides.otherExtensions)) continue;
     const object = displayed(table);
     differences.push({ kind: 'table-extra', object, message: `${object}: the table was not there at backup (${rowsOf(table.rows)} now)` });
   }
@@ -141,6 +151,8 @@ function compareInventories(sides: Sides, missingTables: ReadonlySet<string>): D
     if (kind === 'not-null constraint' && !sameMajor) return false;
     if ((kind === 'trigger of a partition' || kind === 'privileges on a system object') && !sameMajor) return false;
     if ((kind === 'default privileges' || kind === 'privileges on a system object') && options.noPrivileges === true) return false;
+    // Told by what was changed since the extension was made, and another version starts from others.
+    if (kind === 'privileges on a system object' && sides.otherExtensions && !/^\w+ pg_catalog\./.test(identity)) return false;
     return `${kind} ${identity}` !== 'comment on extension plpgsql';
   };
   const key = (entry: InventoryEntry) => `${entry.kind} ${entry.identity}`;
@@ -174,9 +186,7 @@ function changes(before: InventoryEntry, now: InventoryEntry, sides: Sides): str
   const { options, sameMajor, crosses } = sides;
   const found: string[] = [];
   if (before.definition !== now.definition) found.push('is not as it was at backup');
-  else if (sameMajor && before.deparsed !== now.deparsed) {
-    found.push(before.kind === 'extension' ? 'is of another version than at backup' : 'is not defined as it was at backup');
-  }
+  else if (sameMajor && before.kind !== 'extension' && before.deparsed !== now.deparsed) found.push('is not defined as it was at backup');
   // The schema public has another owner and other privileges by default from major to major.
   if (`${before.kind} ${before.identity}` === 'schema public' && !sameMajor) return found;
   if (options.noOwner !== true && before.owner !== now.owner)
@@ -212,7 +222,33 @@ function isOwners(item: string, before: InventoryEntry, now: InventoryEntry): bo
   return names.some((name) => item.startsWith(`${name}=`));
 }
 
-/** Materialized views that hold something else after their refresh by the restore, in words: they were stale, or their queries give what differs each time. */
+/**
+ * What is not as it was and rightly so, in words. A dump says CREATE EXTENSION without a version, so the target's own
+ * is installed; materialized views hold what their queries gave at the time, and the restore has refreshed them.
+ */
+export function notes(expected: Fingerprint, actual: Fingerprint): string[] {
+  const versions = otherVersions(expected, actual).map(
+    ({ name, before, now }) => `the extension ${name} is of version ${now}, at backup ${before}: a restore installs the target's own`,
+  );
+  return [...versions, ...refreshedViews(expected, actual)];
+}
+
+interface OtherVersion {
+  readonly name: string;
+  readonly before: string;
+  readonly now: string;
+}
+
+function otherVersions(expected: Fingerprint, actual: Fingerprint): OtherVersion[] {
+  const isExtension = ({ kind }: InventoryEntry) => kind === 'extension';
+  const after = new Map(actual.inventory.filter(isExtension).map((entry) => [entry.identity, entry.deparsed]));
+  return expected.inventory.filter(isExtension).flatMap(({ identity: name, deparsed: before }) => {
+    const now = after.get(name);
+    return before === undefined || now === undefined || before === now ? [] : [{ name, before, now }];
+  });
+}
+
+/** Materialized views that hold something else after their refresh: they were stale, or their queries give what differs each time. */
 export function refreshedViews(expected: Fingerprint, actual: Fingerprint): string[] {
   const content = digestsCompare({ expected, actual });
   const after = new Map(actual.tables.map((table) => [keyOf(table), table]));

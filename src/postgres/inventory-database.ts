@@ -22,7 +22,7 @@ export function databaseQueries(major: number): InventoryQuery[] {
     aclType: `'n'::"char"`,
     from: `FROM pg_namespace n WHERE ${userSchema('n.nspname')} AND ${notOfExtension('pg_namespace', 'n.oid')}`,
   });
-  // A dump says CREATE EXTENSION without a version, so another major rightly has another one.
+  // A dump says CREATE EXTENSION without a version, so another server rightly has another one. It is told to people as it is, not digested.
   const extensions = entry({
     kind: `'extension'`,
     identity: ident('e.extname'),

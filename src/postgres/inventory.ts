@@ -52,12 +52,14 @@ function entryOf(row: z.infer<typeof Row>, identity: string): InventoryEntry {
     kind,
     identity,
     definition: fixed === null ? null : digest(fixed),
-    ...(deparsed?.some((text) => text !== null)
-      ? { deparsed: digest(deparsed.map((text) => (text === null ? null : normalizeDeparsed(text)))) }
-      : {}),
+    ...(deparsed?.some((text) => text !== null) ? { deparsed: kind === 'extension' ? deparsed.join() : deparsedDigest(deparsed) } : {}),
     ...(owner === null ? {} : { owner }),
     ...(privileges === undefined ? {} : { privileges }),
   };
+}
+
+function deparsedDigest(texts: readonly (string | null)[]): string {
+  return digest(texts.map((text) => (text === null ? null : normalizeDeparsed(text))));
 }
 
 function digest(parts: readonly (string | null)[]): string {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Fingerprint, FingerprintSchema, type InventoryEntry } from '../../../src/core/fingerprint.ts';
 import { parseConnection } from '../../../src/postgres/connection.ts';
-import { compareFingerprints, noFingerprint, refreshedViews, summarize, takeFingerprint } from '../../../src/postgres/fingerprint.ts';
+import { compareFingerprints, noFingerprint, notes, summarize, takeFingerprint } from '../../../src/postgres/fingerprint.ts';
 
 const base: Fingerprint = {
   version: 1,
@@ -99,9 +99,7 @@ describe('rows and content', () => {
       tables: base.tables.map((table) => (table.name === 'totals' ? { ...table, digest: '0' } : table)),
     };
     expect(messages(base, refreshed)).toEqual([]);
-    expect(refreshedViews(base, refreshed)).toEqual([
-      'public.totals was refreshed by the restore and is not as it was (1 row at backup, 1 now)',
-    ]);
+    expect(notes(base, refreshed)).toEqual(['public.totals was refreshed by the restore and is not as it was (1 row at backup, 1 now)']);
   });
 });
 
@@ -156,12 +154,29 @@ describe('objects', () => {
     expect(messages(withObject({ privileges: ['"bob"=arw'] }), withObject({ privileges: ['"bob"=amrw'] }))).toHaveLength(1);
   });
 
-  it('without owners, still compares the grants to others', () => {
+  it('without owners, compares the grants to others where these were asked for', () => {
     const before = withObject({ owner: 'alice', privileges: ['"bob"=r', '<owner>=arw'] });
     const after = withObject({ owner: 'postgres', privileges: ['"alice"=arw', '"bob"=r', '<owner>=Dadmrtwx'] });
+    expect(messages(before, after, { noOwner: true, noPrivileges: false })).toEqual([]);
+    expect(messages(before, withObject({ owner: 'postgres' }), { noOwner: true, noPrivileges: false })).toHaveLength(1);
+  });
+
+  it('without owners, grants and default privileges are left out as well', () => {
+    const before: Fingerprint = {
+      ...base,
+      inventory: [
+        { kind: 'default privileges', identity: 'of app for r', definition: null, privileges: ['"bob"=r'] },
+        { kind: 'privileges on a system object', identity: 'function pg_catalog.pg_ls_dir(text)', definition: 'a' },
+        { kind: 'schema', identity: 'app', definition: null, owner: 'app', privileges: ['"bob"=U', '<owner>=CU'] },
+      ],
+    };
+    const after: Fingerprint = {
+      ...base,
+      largeObjects: { ...base.largeObjects, owners: '9' },
+      inventory: [{ kind: 'schema', identity: 'app', definition: null, owner: 'postgres' }],
+    };
     expect(messages(before, after, { noOwner: true })).toEqual([]);
-    expect(messages(before, withObject({ owner: 'postgres' }), { noOwner: true })).toHaveLength(1);
-    expect(messages(before, withObject({ owner: 'postgres' }), { noOwner: true, noPrivileges: true })).toEqual([]);
+    expect(messages(before, after)).toHaveLength(5);
   });
 
   it('a lost table is told once, not once more for each column and index', () => {
@@ -179,5 +194,49 @@ describe('objects', () => {
   it('a schema public that the source had dropped is no surplus', () => {
     const fresh: Fingerprint = { ...base, inventory: [{ kind: 'schema', identity: 'public', definition: null }] };
     expect(messages(base, fresh)).toEqual([]);
+  });
+});
+
+describe('an extension', () => {
+  const withExtension = (version: string, more: Partial<Fingerprint> = {}): Fingerprint => ({
+    ...base,
+    ...more,
+    inventory: [{ kind: 'extension', identity: 'citext', definition: 'a', deparsed: version }, ...(more.inventory ?? [])],
+  });
+  const configuration = (rows: number, digest: string): Fingerprint['tables'] => [
+    ...base.tables,
+    { schema: 'public', name: 'spatial_ref_sys', kind: 'extension', rows, digest },
+  ];
+
+  it('of another version is a note and no difference: the dump names no version', () => {
+    expect(messages(withExtension('1.5'), withExtension('1.6'))).toEqual([]);
+    expect(notes(withExtension('1.5'), withExtension('1.6'))).toEqual([
+      "the extension citext is of version 1.6, at backup 1.5: a restore installs the target's own",
+    ]);
+    expect(notes(withExtension('1.6'), withExtension('1.6'))).toEqual([]);
+  });
+
+  it('that is missing, or lies in another schema, is a difference', () => {
+    expect(messages(withExtension('1.5'), base)).toEqual(['extension citext is missing']);
+    const moved: Fingerprint = { ...base, inventory: [{ kind: 'extension', identity: 'citext', definition: 'b', deparsed: '1.6' }] };
+    expect(messages(withExtension('1.5'), moved)).toEqual(['extension citext is not as it was at backup']);
+  });
+
+  it('of another version may start from other privileges', () => {
+    const revoked = { kind: 'privileges on a system object', identity: 'function public.f()', definition: 'a' };
+    const builtIn = { ...revoked, identity: 'function pg_catalog.f()' };
+    expect(messages(withExtension('1.5', { inventory: [revoked] }), withExtension('1.6'))).toEqual([]);
+    expect(messages(withExtension('1.5', { inventory: [revoked] }), withExtension('1.5'))).toHaveLength(1);
+    expect(messages(withExtension('1.5', { inventory: [builtIn] }), withExtension('1.6'))).toHaveLength(1);
+  });
+
+  it('of another version may have its tables otherwise, but not lose rows of the user', () => {
+    const before = withExtension('1.5', { tables: configuration(2, '1') });
+    expect(messages(before, withExtension('1.6', { tables: configuration(2, '9') }))).toEqual([]);
+    expect(messages(before, withExtension('1.6', { tables: configuration(3, '9') }))).toEqual([]);
+    expect(messages(before, withExtension('1.6', { tables: configuration(1, '9') }))).toHaveLength(1);
+    expect(messages(before, withExtension('1.6'))).toHaveLength(1);
+    expect(messages(withExtension('1.5', { tables: configuration(0, '0') }), withExtension('1.6'))).toEqual([]);
+    expect(messages(before, withExtension('1.5', { tables: configuration(2, '9') }))).toHaveLength(1);
   });
 });
