@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { isJetbackupError } from '../../../src/core/errors.ts';
 import type { ArchiveEntry, Section } from '../../../src/postgres/archive.ts';
-import { planPasses } from '../../../src/postgres/passes.ts';
+import { planPasses, type Selection } from '../../../src/postgres/passes.ts';
 
 const entry = (
   dumpId: number,
@@ -52,11 +53,41 @@ describe('planPasses', () => {
 
   it('takes a table with all that hangs on it alone', () => {
     expect(planPasses(entries, { tables: ['public.t'] })).toEqual({ preData: [10, 12], data: [30, 32], postData: [11, 40] });
+  });
+
+  it('brings a foreign key only where both its tables are chosen', () => {
     expect(planPasses(entries, { tables: ['public.t', 's.u'] }).postData).toEqual([11, 40, 41]);
-    expect(planPasses(entries, { tables: ['s.t'] })).toEqual({ preData: [], data: [], postData: [] });
+    expect(planPasses(entries, { tables: ['s.u'] }).postData).toEqual([]);
+  });
+
+  it('makes the schema of a table that is not in public', () => {
+    expect(planPasses(entries, { tables: ['s.u'] })).toEqual({ preData: [1, 20], data: [31], postData: [] });
   });
 
   it('takes a schema with all that is in it', () => {
-    expect(planPasses(entries, { schemas: ['s'] })).toEqual({ preData: [1, 20], data: [31], postData: [41] });
+    expect(planPasses(entries, { schemas: ['s'] })).toEqual({ preData: [1, 20], data: [31], postData: [] });
+  });
+
+  it('takes all when the lists of what was asked for are empty', () => {
+    expect(planPasses(entries, { tables: [], schemas: [] })).toEqual(planPasses(entries, {}));
+  });
+
+  it('names everything that the backup lacks, and what may have been meant', () => {
+    const usage = (selection: Selection) => {
+      try {
+        planPasses(entries, selection);
+      } catch (error) {
+        return error;
+      }
+      return undefined;
+    };
+    const error = usage({ tables: ['public.t', 's.t', 't_id_sq', 'nowhere.at_all'], schemas: ['S'] });
+    expect(isJetbackupError(error, 'usage')).toBe(true);
+    expect(error).toMatchObject({
+      message:
+        'the backup has no table "s.t" (did you mean "public.t" or "s.u"?); the backup has no table "t_id_sq" (did you mean "public.t_id_seq"?); ' +
+        'the backup has no table "nowhere.at_all"; the backup has no schema "S" (did you mean "s"?)',
+      hint: expect.stringContaining('schema.table'),
+    });
   });
 });
