@@ -32,7 +32,9 @@ export async function dumpGlobals(
   await using libpq = await libpqEnvironment(settings, request.baseEnv, { applicationName: 'jetbackup pg_dumpall' });
   const runIn = async (database: readonly string[], more: readonly string[]) => {
     const args = ['--globals-only', '--no-password', ...database, ...more];
-    return bytesOf(await collect(deps.processes.output({ program: tools.pgDumpall, args, env: libpq.env }, signal), MAX_BYTES));
+    const sql = await collect(deps.processes.output({ program: tools.pgDumpall, args, env: libpq.env }, signal), MAX_BYTES);
+    if (!isWhole(sql)) throw incomplete(settings);
+    return bytesOf(sql);
   };
   // Names of roles are bytes in the encoding of the database that they were made in. That is the maintenance database's more
   // often than that of a database in LATIN1 or EUC_JP, which cannot even send them; so it comes first, as with pg_dumpall itself.
@@ -76,4 +78,21 @@ export async function dumpGlobals(
   } catch (error) {
     throw classified(error);
   }
+}
+
+/** pg_dumpall ends what it writes with this line, in every language; only empty comments stand behind it, and since 2025 sometimes an \unrestrict. */
+const LAST_LINE = '-- PostgreSQL database cluster dump complete';
+const TAIL_BYTES = 1024;
+
+function isWhole(sql: Uint8Array): boolean {
+  const tail = Buffer.from(sql.subarray(Math.max(0, sql.byteLength - TAIL_BYTES))).toString('utf8');
+  const lines = tail.split('\n').map((line) => line.trimEnd());
+  return lines.findLast((line) => line !== '' && line !== '--' && !line.startsWith('\\unrestrict ')) === LAST_LINE;
+}
+
+function incomplete(settings: ConnectionSettings): JetbackupError {
+  const what = `the dump of roles and tablespaces of ${describeConnection(settings)} is incomplete: what pg_dumpall wrote ends before its last line`;
+  return new JetbackupError('dump-failed', what, {
+    hint: 'pg_dumpall ended as if all were well. If the client programs are wrappers (bindir), check that they pass on its whole output and its exit status; then run the backup again.',
+  });
 }
