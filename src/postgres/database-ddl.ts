@@ -45,6 +45,11 @@ export function alterSettingSql(database: string, role: string | null, setting: 
   return `ALTER ${subject} SET ${name(variable)} TO ${text === '' ? "''" : text}`;
 }
 
+/** Whether a `name=value` of pg_db_role_setting chooses where things are stored. */
+export function isTablespaceSetting(setting: string): boolean {
+  return /^(default_tablespace|temp_tablespaces)=/i.test(setting);
+}
+
 function listMembers(list: string): string[] {
   return [...list.matchAll(/\s*(?:"((?:[^"]|"")*)"|([^,"]+))\s*(?:,|$)/g)].map(
     ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? (plain ?? '').trim(),

@@ -1,12 +1,14 @@
 import pg from 'pg';
 import { JetbackupError, messageOf } from '../core/errors.ts';
 import { majorOf, type Source } from '../core/manifest.ts';
-import { advisoryKey } from './advisory-lock.ts';
-import { alterSettingSql, createDatabaseSql, grantsSql } from './database-ddl.ts';
+import { alterSettingSql, createDatabaseSql, isTablespaceSetting } from './database-ddl.ts';
 import { codeOf, targetError } from './database-errors.ts';
-import { connectMaintenance, databaseExists, existingRoles } from './maintenance.ts';
+import { connectMaintenance, databaseExists } from './maintenance.ts';
 import { type ConnectionSettings, withDatabase } from './settings.ts';
 import { readServer } from './source.ts';
+import { dropDatabase, dropLine } from './staging-drop.ts';
+import { STAGING_MARK, stagingLock, stagingName } from './staging-names.ts';
+import { type PromoteOptions, promoteDatabase } from './staging-promote.ts';
 import type { RestoreChoices } from './target.ts';
 
 export interface StagingRequest extends RestoreChoices {
@@ -25,26 +27,17 @@ export interface Staging extends AsyncDisposable {
   readonly settings: ConnectionSettings;
   /** What could not be set on it, in words. Complete only after `promote`. */
   readonly warnings: readonly string[];
-  /** Ends whoever is connected to it, and drops it. Idempotent; nothing after `promote`. */
+  /**
+   * Ends whoever is connected to it, and drops it. Nothing when it is dropped or promoted. Throws `target-unreachable`,
+   * `target-denied` or `restore-failed` when it is still there, with the SQL to type as the hint; may be called again.
+   */
   drop(): Promise<void>;
-  /** Gives it its owner, rights, comment and limit, and its final name, all in one transaction. Throws `target-exists`. */
-  promote(finalName: string): Promise<void>;
-}
-
-/** `pg_database` names are at most 63 bytes; `_jetbackup_` and six characters come behind. */
-const MAX_PREFIX_BYTES = 63 - '_jetbackup_'.length - 6;
-const NAME_PATTERN = '_jetbackup_[0-9a-z]{6}$';
-/** Without this comment no database is ever dropped, whatever its name. */
-const MARK = 'jetbackup staging database of run ';
-
-const lockOf = (database: string) => advisoryKey(`staging:${database}`);
-
-function stagingName(finalName: string, runId: string): string {
-  const suffix = /[0-9a-z]{6}$/.exec(runId)?.[0];
-  if (suffix === undefined) throw new TypeError(`not a run id: ${runId}`);
-  let prefix = finalName;
-  while (Buffer.byteLength(prefix, 'utf8') > MAX_PREFIX_BYTES) prefix = [...prefix].slice(0, -1).join('');
-  return `${prefix}_jetbackup_${suffix}`;
+  /**
+   * Gives it its owner, rights, comment and limit, and its final name, all in one transaction; may be called again when
+   * it throws. Throws `target-exists`, `target-unreachable`, `target-denied`, and `restore-failed` when someone stays
+   * connected whom this role may not end.
+   */
+  promote(finalName: string, options?: PromoteOptions): Promise<void>;
 }
 
 /**
@@ -62,48 +55,56 @@ export async function createStagingDatabase(settings: ConnectionSettings, reques
   const { client, settings: pinned } = await connectMaintenance(settings, `jetbackup staging ${request.runId}`).catch((error) => {
     throw targetError(error, settings);
   });
-  let state: 'live' | 'dropped' | 'promoted' = 'live';
+  let state: 'absent' | 'live' | 'promoted' = 'absent';
+  let dropping: Promise<void> | undefined;
   const drop = async () => {
     if (state !== 'live') return;
-    state = 'dropped';
-    await dropDatabase(client, pinned, name);
+    dropping ??= dropDatabase(client, pinned, name).finally(() => {
+      dropping = undefined;
+    });
+    await dropping;
+    state = 'absent';
     await client.end().catch(() => {});
   };
   try {
     await client.query("SELECT set_config('default_transaction_read_only', 'off', false)");
-    const lock = await client.query<{ got: boolean }>('SELECT pg_try_advisory_lock($1::int8) AS got', [lockOf(name)]);
+    const lock = await client.query<{ got: boolean }>('SELECT pg_try_advisory_lock($1::int8) AS got', [stagingLock(name)]);
     if (lock.rows[0]?.got !== true || (await databaseExists(client, name))) {
-      state = 'dropped';
       throw new JetbackupError('target-exists', `the database ${name} is there already`, {
         hint: 'Another restore of the same run may be at work; else drop it.',
       });
     }
     const server = await readServer(client);
+    state = 'live';
     await client.query(createDatabaseSql(name, request.source, majorOf(server), request.noTablespaces === true)).catch((error) => {
-      state = 'dropped';
-      throw creationError(error, request.source, settings);
+      const failure = creationError(error, request.source, settings);
+      // A server that is gone in the middle may have made it all the same.
+      if (failure.code !== 'target-unreachable') state = 'absent';
+      throw failure;
     });
-    await client.query(`COMMENT ON DATABASE ${quoted} IS ${pg.escapeLiteral(MARK + request.runId)}`);
+    await client.query(`COMMENT ON DATABASE ${quoted} IS ${pg.escapeLiteral(STAGING_MARK + request.runId)}`);
     await client.query(`REVOKE CONNECT, TEMPORARY ON DATABASE ${quoted} FROM PUBLIC`);
     warnings.push(...(await applySettings(client, name, request)));
     signal?.throwIfAborted();
   } catch (error) {
-    await drop().catch(() => {});
+    const isLeft = await drop().then(
+      () => false,
+      () => true,
+    );
     await client.end().catch(() => {});
     signal?.throwIfAborted();
-    throw targetError(error, settings);
+    const failure = targetError(error, settings);
+    throw isLeft ? withLeftover(failure, name) : failure;
   }
   return {
     name,
     settings: withDatabase(pinned, name),
     warnings,
     drop,
-    async promote(finalName) {
+    async promote(final, options = {}) {
       try {
-        warnings.push(...(await promote(client, name, finalName, request)));
+        warnings.push(...(await promoteDatabase(client, pinned, { staging: name, final }, request, options)));
       } catch (error) {
-        await client.query('ROLLBACK').catch(() => {});
-        if (codeOf(error) === '42P04') throw targetExists(finalName, error);
         throw targetError(error, settings);
       }
       state = 'promoted';
@@ -115,6 +116,11 @@ export async function createStagingDatabase(settings: ConnectionSettings, reques
       await client.end().catch(() => {});
     },
   };
+}
+
+function withLeftover({ code, message, hint, cause }: JetbackupError, name: string): JetbackupError {
+  const left = `The database ${name} could not be dropped and may be left; the next restore drops it, or type: ${dropLine(name)}`;
+  return new JetbackupError(code, message, { hint: hint === undefined ? left : `${hint} ${left}`, cause });
 }
 
 function creationError(error: unknown, source: Source, settings: ConnectionSettings): JetbackupError {
@@ -138,6 +144,7 @@ async function applySettings(client: pg.Client, name: string, request: StagingRe
   const warnings: string[] = [];
   for (const { role, setting } of request.source.settings) {
     if (role !== null && request.noOwner) continue;
+    if (request.noTablespaces === true && isTablespaceSetting(setting)) continue;
     try {
       await client.query(alterSettingSql(name, role, setting));
     } catch (error) {
@@ -148,108 +155,4 @@ async function applySettings(client: pg.Client, name: string, request: StagingRe
     }
   }
   return warnings;
-}
-
-function targetExists(finalName: string, cause?: unknown): JetbackupError {
-  return new JetbackupError('target-exists', `the database ${finalName} exists`, {
-    hint: 'Restore under another name (--as), or drop it first.',
-    cause,
-  });
-}
-
-async function promote(client: pg.Client, name: string, finalName: string, request: StagingRequest): Promise<string[]> {
-  const { source } = request;
-  const database = pg.escapeIdentifier(name);
-  const warnings: string[] = [];
-  const roles = await existingRoles(client);
-  if (await databaseExists(client, finalName)) throw targetExists(finalName);
-  const statements = [`ALTER DATABASE ${database} CONNECTION LIMIT ${source.connectionLimit}`];
-  statements.push(`COMMENT ON DATABASE ${database} IS ${source.comment === null ? 'NULL' : pg.escapeLiteral(source.comment)}`);
-  const noPrivileges = request.noPrivileges ?? request.noOwner;
-  // No list of rights means the built-in default, which we took away from the staging database.
-  const acl = noPrivileges || source.acl === null ? ['=Tc/'] : source.acl;
-  for (const { role, sql } of acl.flatMap((item) => grantsSql(name, item))) {
-    // The owner has all rights on it anyway; named here, they would be the present owner's gift.
-    if (role !== null && role === source.owner) continue;
-    if (role === null || roles.has(role)) statements.push(sql);
-    else warnings.push(`the role "${role}" does not exist, so its rights on the database were left out`);
-  }
-  const owner = request.owner ?? (request.noOwner ? undefined : source.owner);
-  if (owner !== undefined && roles.has(owner)) statements.push(`ALTER DATABASE ${database} OWNER TO ${pg.escapeIdentifier(owner)}`);
-  else if (owner !== undefined) warnings.push(`the role "${owner}" does not exist, so the database belongs to the role that restored it`);
-  statements.push(`ALTER DATABASE ${database} RENAME TO ${pg.escapeIdentifier(finalName)}`);
-
-  // A database that someone is connected to cannot be renamed; nobody has any business in it yet.
-  await endSessions(client, name);
-  await client.query('BEGIN');
-  for (const statement of statements) await client.query(statement);
-  await client.query('COMMIT');
-  return [...new Set(warnings)];
-}
-
-async function endSessions(client: pg.Client, name: string): Promise<void> {
-  await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()', [name]);
-}
-
-async function dropDatabase(client: pg.Client, settings: ConnectionSettings, name: string): Promise<void> {
-  const sql = `DROP DATABASE IF EXISTS ${pg.escapeIdentifier(name)} WITH (FORCE)`;
-  try {
-    await client.query(sql);
-  } catch (first) {
-    // The connection that held the lock may be the very thing that broke.
-    if (codeOf(first) !== undefined && !/^(57P0.|08...|25P02)$/.test(codeOf(first) ?? '')) throw targetError(first, settings);
-    const again = await connectMaintenance(settings, 'jetbackup drop').catch((error) => {
-      throw targetError(error, settings);
-    });
-    try {
-      await again.client.query(sql);
-    } catch (error) {
-      throw targetError(error, settings);
-    } finally {
-      await again.client.end().catch(() => {});
-    }
-  }
-}
-
-/**
- * Drops the staging databases of runs that are dead (their lock is free), with whatever such a run left connected to
- * them, and returns their names. Throws `target-unreachable`, `target-denied`.
- */
-export async function sweepStaging(settings: ConnectionSettings, signal?: AbortSignal): Promise<string[]> {
-  const swept: string[] = [];
-  try {
-    const { client, settings: pinned } = await connectMaintenance(settings, 'jetbackup sweep', signal);
-    try {
-      const { rows } = await client.query<{ datname: string }>(
-        `SELECT datname FROM pg_database d
-          WHERE datname ~ $1 AND starts_with(shobj_description(oid, 'pg_database'), $2)
-            AND pg_has_role(datdba, 'MEMBER') ORDER BY 1`,
-        [NAME_PATTERN, MARK],
-      );
-      for (const { datname } of rows) {
-        signal?.throwIfAborted();
-        if (await claim(client, lockOf(datname))) {
-          await dropDatabase(client, pinned, datname);
-          swept.push(datname);
-        }
-      }
-      return swept;
-    } finally {
-      await client.end().catch(() => {});
-    }
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw targetError(error, settings);
-  }
-}
-
-/** Takes the lock when nobody has it. Locks are per database, and that run may have used another maintenance database: so all of them are looked through. */
-async function claim(client: pg.Client, key: string): Promise<boolean> {
-  const { rows } = await client.query<{ held: boolean }>(
-    `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::int8 << 32) | objid::int8 = $1::int8) AS held`,
-    [key],
-  );
-  if (rows[0]?.held !== false) return false;
-  const lock = await client.query<{ got: boolean }>('SELECT pg_try_advisory_lock($1::int8) AS got', [key]);
-  return lock.rows[0]?.got === true;
 }

@@ -14,6 +14,8 @@ export interface TargetState {
   readonly databaseExists: boolean;
   /** Whether nobody has made anything in it; true also when it does not exist. */
   readonly isEmpty: boolean;
+  /** Whether it is there, empty, and may be renamed by this role, so that `promote` with `replaceEmpty` can take its name. */
+  readonly canPutAside: boolean;
   readonly canCreateDatabase: boolean;
   readonly canCreateRole: boolean;
   readonly isSuperuser: boolean;
@@ -61,10 +63,12 @@ export async function inspectTarget(settings: ConnectionSettings, signal?: Abort
       }
       const tablespaces = await client.query<{ spcname: string }>('SELECT spcname FROM pg_tablespace');
       const exists = await databaseExists(client, settings.database);
+      const empty = exists ? await isEmpty(settings, signal) : true;
       return {
         server,
         databaseExists: exists,
-        isEmpty: exists ? await isEmpty(settings, signal) : true,
+        isEmpty: empty,
+        canPutAside: exists && empty && (await isRenamable(client, settings.database)),
         canCreateDatabase: rolsuper || rolcreatedb,
         canCreateRole: rolsuper || rolcreaterole,
         isSuperuser: rolsuper,
@@ -82,23 +86,45 @@ export async function inspectTarget(settings: ConnectionSettings, signal?: Abort
   }
 }
 
-/** What initdb made has an OID below 16384 (FirstNormalObjectId). */
-async function isEmpty(settings: ConnectionSettings, signal?: AbortSignal): Promise<boolean> {
+/** Whether the database that the settings name is there, empty, and may be renamed. Throws `database-unreachable`, `database-denied`. */
+export async function canPutAside(client: pg.Client, settings: ConnectionSettings, signal?: AbortSignal): Promise<boolean> {
+  return (await isRenamable(client, settings.database)) && (await isEmpty(settings, signal));
+}
+
+/** Not the one that the client is connected to, and not one that every server has. */
+async function isRenamable(client: pg.Client, name: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_database WHERE datname = $1 AND datname NOT IN ('postgres', current_database())
+        AND NOT datistemplate AND datallowconn AND pg_has_role(datdba, 'USAGE')`,
+    [name],
+  );
+  return rows.length > 0;
+}
+
+/** Whether nobody has made anything in it. What initdb made has an OID below 16384 (FirstNormalObjectId). */
+export async function isEmpty(settings: ConnectionSettings, signal?: AbortSignal): Promise<boolean> {
   const { client } = await connect(settings, { applicationName: 'jetbackup inspect', ...(signal === undefined ? {} : { signal }) });
   try {
     const catalogs = [
       'pg_proc',
       'pg_type',
       'pg_extension',
-      'pg_largeobject_metadata',
       'pg_publication',
       'pg_event_trigger',
       'pg_foreign_data_wrapper',
       'pg_operator',
       'pg_cast',
+      'pg_collation',
+      'pg_conversion',
+      'pg_language',
+      'pg_ts_config',
+      'pg_ts_dict',
+      'pg_default_acl',
     ];
     const queries = [
       "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid >= 16384 AND n.nspname !~ '^pg_'",
+      // Their numbers can be chosen, and initdb makes none.
+      'SELECT FROM pg_largeobject_metadata',
       "SELECT FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_'",
       ...catalogs.map((catalog) => `SELECT FROM ${catalog} WHERE oid >= 16384`),
     ];

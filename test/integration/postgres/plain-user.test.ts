@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type ConnectionSettings, hidden } from '../../../src/postgres/connection.ts';
 import {
   analyzeDatabase,
@@ -79,5 +80,40 @@ describe('a user who is no superuser', () => {
     expect(problems).toEqual([
       { code: 'target-denied', message: 'only a superuser may create the extension "file_fdw"', hint: 'Restore as a superuser.' },
     ]);
+  });
+
+  it('restores although a superuser is connected to everything, and says who it is if he stays', async () => {
+    const { snapshot } = await dump(owner, used);
+    const settings = { ...owner, database: 'watched' };
+    await using staging = await createStagingDatabase(settings, {
+      source: snapshot.source,
+      finalName: 'watched',
+      runId: 'x-plain3',
+      noOwner: true,
+    });
+    const monitoring = new pg.Client({ ...server.connection(staging.name), application_name: 'monitoring' });
+    const own = new pg.Client({ ...server.connection(staging.name), user: 'owner', password: 'owner' });
+    own.on('error', () => {});
+    await Promise.all([monitoring.connect(), own.connect()]);
+    const left = setTimeout(() => void monitoring.end(), 7_000);
+    onTestFinished(() => clearTimeout(left));
+    await staging.promote('watched');
+    expect(await server.query('SELECT current_database() AS name', 'watched')).toEqual([{ name: 'watched' }]);
+
+    await using second = await createStagingDatabase(settings, {
+      source: snapshot.source,
+      finalName: 'again',
+      runId: 'x-plain4',
+      noOwner: true,
+    });
+    const staying = new pg.Client({ ...server.connection(second.name), application_name: 'monitoring' });
+    await staying.connect();
+    await expect(second.promote('again')).rejects.toMatchObject({
+      code: 'restore-failed',
+      message: expect.stringMatching(/cannot be renamed to again .* of role "postgres" \("monitoring"\) in again_jetbackup_plain4/),
+      hint: expect.stringContaining('superuser'),
+    });
+    await staying.end();
+    await second.promote('again');
   });
 });

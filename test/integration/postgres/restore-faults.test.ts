@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { isJetbackupError, JetbackupError } from '../../../src/core/errors.ts';
-import type { ConnectionSettings } from '../../../src/postgres/connection.ts';
+import { type ConnectionSettings, parseConnection } from '../../../src/postgres/connection.ts';
+import { compareFingerprints, takeFingerprint } from '../../../src/postgres/fingerprint.ts';
 import {
   createStagingDatabase,
   inspectTarget,
@@ -18,6 +19,7 @@ import {
 import type { ClientTools } from '../../../src/postgres/tools.ts';
 import { chooseTools } from '../../../src/postgres/tools-choice.ts';
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
+import { startPostgresProxy } from '../../support/postgres-proxy.ts';
 import { baseEnv, deps, diverseSql, dump, fill, settingsOf, type Taken, tools } from './pipeline.ts';
 
 async function failure(work: Promise<unknown>): Promise<JetbackupError> {
@@ -38,7 +40,11 @@ describe('a restore that cannot go well', () => {
   let run = 0;
 
   beforeAll(async () => {
-    [source, target, used] = await Promise.all([startPostgres(17), startPostgres(17), tools(17)]);
+    [source, target, used] = await Promise.all([
+      startPostgres(17),
+      startPostgres(17, { command: ['-c', 'max_prepared_transactions=2'] }),
+      tools(17),
+    ]);
     await source.query("CREATE DATABASE src TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
     await source.query(await diverseSql(), 'src');
     taken = await dump(settingsOf(source, 'src'), used);
@@ -220,6 +226,9 @@ describe('a restore that cannot go well', () => {
   it('sweeps the staging database of a killed run with whoever is still in it, and spares those of live ones and of strangers', async () => {
     await using live = await stage();
     await target.query('CREATE DATABASE mine_jetbackup_abc123');
+    await target.query('CREATE TABLE t (id int)', 'mine_jetbackup_abc123');
+    await target.query('CREATE DATABASE told_jetbackup_abc123');
+    await target.query("COMMENT ON DATABASE told_jetbackup_abc123 IS 'mine'");
     const argument = JSON.stringify({ url: target.url(), source: taken.snapshot.source, runId: '20261120T020000Z-dead01' });
     const child = spawn(process.execPath, [fileURLToPath(new URL('./stage-and-hang.ts', import.meta.url)), argument], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -238,6 +247,119 @@ describe('a restore that cannot go well', () => {
     await expect.poll(() => sweepStaging(settings), { timeout: 10_000 }).toEqual(['dead_jetbackup_dead01']);
     expect(ends[0]).toMatchObject({ code: '57P01' });
     const left = await target.query("SELECT datname FROM pg_database WHERE datname LIKE '%jetbackup%' ORDER BY 1");
-    expect(left.map(({ datname }) => datname)).toEqual([live.name, 'mine_jetbackup_abc123']);
+    expect(left.map(({ datname }) => datname)).toEqual([live.name, 'mine_jetbackup_abc123', 'told_jetbackup_abc123']);
+  });
+
+  it('sweeps what a run left that was killed before it could mark its database', async () => {
+    await using proxy = await startPostgresProxy(target);
+    proxy.plant({ application: /^jetbackup staging/, at: { sends: /COMMENT ON DATABASE/ }, kind: 'stall' });
+    const url = new URL(target.url());
+    url.host = `${proxy.host}:${proxy.port}`;
+    url.searchParams.set('sslmode', 'disable');
+    const argument = JSON.stringify({ url: url.href, source: taken.snapshot.source, runId: '20261120T020000Z-dead02' });
+    const child = spawn(process.execPath, [fileURLToPath(new URL('./stage-and-hang.ts', import.meta.url)), argument], { stdio: 'ignore' });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    await expect.poll(() => proxy.struck, { timeout: 20_000 }).toBe(1);
+    expect(await sweepStaging(settings)).toEqual([]);
+
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await expect.poll(() => sweepStaging(settings), { timeout: 10_000 }).toEqual(['dead_jetbackup_dead02']);
+  });
+
+  it('says so when the staging database cannot be dropped, with the line to type, and can be asked again', async () => {
+    await using staging = await stage();
+    const client = new pg.Client(target.connection(staging.name));
+    await client.connect();
+    // A prepared transaction keeps even FORCE from it.
+    await client.query("BEGIN; CREATE TABLE t (id int); PREPARE TRANSACTION 'stuck'");
+    expect(await failure(staging.drop())).toMatchObject({
+      code: 'restore-failed',
+      message: expect.stringContaining(`the database ${staging.name} could not be dropped`),
+      hint: `DROP DATABASE "${staging.name}" WITH (FORCE);`,
+    });
+    await client.query("ROLLBACK PREPARED 'stuck'");
+    await client.end();
+    await staging.drop();
+    await staging.drop();
+    expect(await databases()).toEqual([]);
+  });
+
+  it('names what it could not drop when the making of the staging database fails', async () => {
+    await using proxy = await startPostgresProxy(target);
+    proxy.plant({ application: /^jetbackup staging/, at: { sends: /COMMENT ON DATABASE/ }, kind: 'cut' });
+    proxy.plant({ application: /^jetbackup drop/, at: 'start', kind: 'cut', times: 10 });
+    const there = parseConnection({ url: target.url('copy'), env: {} });
+    const through = {
+      ...there,
+      hosts: [{ host: proxy.host, port: proxy.port }],
+      ssl: { ...there.ssl, mode: 'disable' as const },
+    };
+    const error = await failure(stage(through));
+    const [left] = await databases();
+    expect(left).toMatch(/^copy_jetbackup_run\d{3}$/);
+    expect(error).toMatchObject({ code: 'target-unreachable', hint: expect.stringContaining(`DROP DATABASE "${left}" WITH (FORCE);`) });
+    expect(await sweepStaging(settings)).toEqual([left]);
+  });
+
+  it('takes the name of an empty database when asked to, keeping that under another name', async () => {
+    await using staging = await stage();
+    await target.query('CREATE DATABASE empty_one');
+    await target.query('CREATE DATABASE filled');
+    await target.query('SELECT lo_from_bytea(1, $$x$$)', 'filled');
+    expect((await inspectTarget({ ...settings, database: 'empty_one' })).canPutAside).toBe(true);
+    expect((await inspectTarget({ ...settings, database: 'filled' })).canPutAside).toBe(false);
+    expect((await inspectTarget({ ...settings, database: 'postgres' })).canPutAside).toBe(false);
+    expect((await inspectTarget(settings)).canPutAside).toBe(false);
+    for (const name of ['filled', 'postgres']) {
+      expect((await failure(staging.promote(name, { replaceEmpty: true }))).code).toBe('target-exists');
+    }
+    expect((await failure(staging.promote('empty_one'))).code).toBe('target-exists');
+
+    await target.query('CREATE TABLE restored (id int)', staging.name);
+    await staging.promote('empty_one', { replaceEmpty: true });
+    const aside = `empty_one_empty_run${String(run).padStart(3, '0')}`;
+    expect(await target.query("SELECT to_regclass('restored') IS NOT NULL AS here", 'empty_one')).toEqual([{ here: true }]);
+    expect(await target.query("SELECT to_regclass('restored') IS NOT NULL AS here", aside)).toEqual([{ here: false }]);
+    expect(staging.warnings).toContainEqual(expect.stringContaining(`"${aside}"`));
+    expect(await databases()).toEqual([]);
+  });
+
+  it('leaves tablespaces out when asked to, and the copy is found equal', async () => {
+    await source.exec(['install', '-d', '-o', 'postgres', '/var/lib/postgresql/fast']);
+    await source.query("CREATE TABLESPACE fast LOCATION '/var/lib/postgresql/fast'");
+    await source.query('CREATE DATABASE spaced TABLESPACE fast');
+    await source.query('ALTER DATABASE spaced SET default_tablespace TO fast');
+    await source.query('ALTER DATABASE spaced SET work_mem TO $$5MB$$');
+    await source.query(
+      `CREATE TABLE t (id int PRIMARY KEY USING INDEX TABLESPACE pg_default) TABLESPACE pg_default;
+       CREATE TABLE u (id int) TABLESPACE fast; CREATE INDEX i ON u (id) TABLESPACE pg_default; CREATE INDEX j ON t (id) TABLESPACE fast;
+       CREATE MATERIALIZED VIEW mv TABLESPACE pg_default AS SELECT 1 AS n`,
+      'spaced',
+    );
+    const spaced = await dump(settingsOf(source, 'spaced'), used);
+    const state = await inspectTarget(settings);
+    expect(missingPrerequisites(spaced.snapshot.source, spaced.snapshot.server, state, { noOwner: true })).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('"fast"'), hint: expect.stringContaining('--no-tablespaces') }),
+    ]);
+    const choices = { noOwner: true, noTablespaces: true };
+    expect(missingPrerequisites(spaced.snapshot.source, spaced.snapshot.server, state, choices)).toEqual([]);
+    await using staging = await createStagingDatabase(settings, {
+      source: spaced.snapshot.source,
+      finalName: 'copy',
+      runId: 'x-space1',
+      ...choices,
+    });
+    await fill(staging, spaced.archive, used, choices);
+    const before = await takeFingerprint(settingsOf(source, 'spaced'), { mode: 'content' }, new AbortController().signal);
+    const after = await takeFingerprint(staging.settings, { mode: 'content' }, new AbortController().signal);
+    expect(compareFingerprints(before, after, { noOwner: true })).toEqual([]);
+    expect(
+      await target.query(
+        'SELECT setconfig FROM pg_db_role_setting WHERE setdatabase::text = (SELECT oid::text FROM pg_database WHERE datname = current_database())',
+        staging.name,
+      ),
+    ).toEqual([{ setconfig: ['work_mem=5MB'] }]);
+    expect(staging.warnings).toEqual([]);
   });
 });
