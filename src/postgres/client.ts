@@ -8,6 +8,7 @@ import { JetbackupError } from '../core/errors.ts';
 import { codeOf, databaseError } from './database-errors.ts';
 import { isSocket, resolveHosts } from './hosts.ts';
 import { passwordFor } from './passfile.ts';
+import { isMarked, isNamedProcess, MARK_OPTION, poolerError, refusesOptions } from './pooler.ts';
 import type { ConnectionSettings, HostPort, SslSettings } from './settings.ts';
 
 export interface ClientOptions {
@@ -30,8 +31,8 @@ export interface Connected {
 /**
  * One connection, as libpq would make it: hosts in order, sslmode with libpq's meaning. No timeout of the server
  * or role cuts it short, `search_path` is empty, so that nobody's function in `public` runs in our name, and a
- * connection that breaks later fails its queries rather than the process. Throws `database-unreachable` or
- * `database-denied`, or the signal's reason.
+ * connection that breaks later fails its queries rather than the process. Throws `database-unreachable`,
+ * `database-denied` (also where a pooler is in between, see pooler.ts), `config-invalid`, or the signal's reason.
  */
 export async function openClient(settings: ConnectionSettings, options: ClientOptions): Promise<pg.Client> {
   return (await connect(settings, options)).client;
@@ -46,7 +47,10 @@ export async function connect(settings: ConnectionSettings, options: ClientOptio
         return await attempt(settings, host, encrypted, options);
       } catch (error) {
         options.signal?.throwIfAborted();
-        failure = databaseError(error, { ...settings, hosts: [host] }, 'database-unreachable');
+        const at = { ...settings, hosts: [host] };
+        failure = refusesOptions(error) ? poolerError(at, error) : databaseError(error, at, 'database-unreachable');
+        // What we object to ourselves is no better with the other kind of connection.
+        if (error instanceof JetbackupError || refusesOptions(error)) break;
         // A refused port or password is refused with the other kind of connection too.
         const code = codeOf(error);
         if (code !== undefined && /^(E[A-Z]+|28P01|3D000|53300|57P0.)$/.test(code)) break;
@@ -63,6 +67,42 @@ function attempts({ mode }: SslSettings, host: HostPort): boolean[] {
 }
 
 async function attempt(settings: ConnectionSettings, host: HostPort, encrypted: boolean, options: ClientOptions): Promise<Connected> {
+  const opened = await sessionOf(settings, host, encrypted, options);
+  try {
+    await prepareSession(opened.client, options);
+    await assertAttributes(opened.client, settings, host);
+  } catch (error) {
+    opened.socket.destroy();
+    throw error;
+  }
+  const address = opened.socket.remoteAddress;
+  const pinned = isSocket(host) || address === undefined ? host : { ...host, hostaddr: address };
+  return { client: opened.client, settings: { ...settings, hosts: [pinned] } };
+}
+
+interface Opened {
+  readonly client: pg.Client;
+  readonly socket: Socket;
+}
+
+/** A connection whose session is ours alone, in which nothing has been set yet. */
+async function sessionOf(settings: ConnectionSettings, host: HostPort, encrypted: boolean, options: ClientOptions): Promise<Opened> {
+  const opened = await open(settings, host, encrypted, options, isNamedProcess);
+  if (opened !== undefined) return opened;
+  const marked = { ...settings, options: [settings.options, MARK_OPTION].filter((part) => part !== undefined).join(' ') };
+  const again = await open(marked, host, encrypted, options, isMarked);
+  if (again === undefined) throw poolerError({ ...settings, hosts: [host] });
+  return again;
+}
+
+/** Undefined, and closed, where `isOurs` denies it. */
+async function open(
+  settings: ConnectionSettings,
+  host: HostPort,
+  encrypted: boolean,
+  options: ClientOptions,
+  isOurs: (client: pg.Client) => Promise<boolean>,
+): Promise<Opened | undefined> {
   const password = await passwordFor(settings, host);
   const ssl = encrypted ? await tlsOptions(settings, host) : false;
   const socket = new Socket();
@@ -90,15 +130,13 @@ async function attempt(settings: ConnectionSettings, host: HostPort, encrypted: 
   client.once('end', () => options.signal?.removeEventListener('abort', onAbort));
   try {
     await client.connect();
-    await prepareSession(client, options);
-    await assertAttributes(client, settings, host);
+    if (await isOurs(client)) return { client, socket };
+    await client.end();
+    return undefined;
   } catch (error) {
     socket.destroy();
     throw error;
   }
-  const address = socket.remoteAddress;
-  const pinned = isSocket(host) || address === undefined ? host : { ...host, hostaddr: address };
-  return { client, settings: { ...settings, hosts: [pinned] } };
 }
 
 async function prepareSession(client: pg.Client, options: ClientOptions): Promise<void> {

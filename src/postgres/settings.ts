@@ -181,6 +181,11 @@ function readKeywords(url: string | undefined, env: Readonly<Record<string, stri
       if (!given.has('sslmode'))
         given.set('sslmode', value === 'strict' ? 'verify-full' : value === 'false' || value === '0' ? 'disable' : 'require');
       given.delete(keyword);
+    } else if (keyword === 'pgbouncer' && value !== 'false') {
+      throw invalid(
+        'the database connection string says pgbouncer=true, and a dump needs a session with the server itself',
+        "Give the server's direct address (port 5432 as a rule, PgBouncer's is 6432), and leave pgbouncer=true out.",
+      );
     } else if (passedOver.has(keyword)) {
       given.delete(keyword);
     } else if (!understood.has(keyword)) {

@@ -67,7 +67,7 @@ describe('parseConnection', () => {
     ['host = a port = 6', { hosts: [{ host: 'a', port: 6 }] }],
     ['postgres://h/db?sslmode=no-verify', { ssl: { mode: 'require' } }],
     ['postgres://h/db?ssl=true', { ssl: { mode: 'require' } }],
-    ['postgres://h/db?schema=public&connection_limit=5&pgbouncer=true', { database: 'db' }],
+    ['postgres://h/db?schema=public&connection_limit=5&pgbouncer=false', { database: 'db' }],
     ['postgres://h/db?sslrootcert=system', { ssl: { mode: 'verify-full' } }],
   ])('reads %s as libpq does', (url, expected) => {
     expect(shape(parse(url))).toMatchObject(expected);
@@ -118,6 +118,7 @@ describe('parseConnection', () => {
     ['postgres://u:S3cret@h/db?service=x', 'service'],
     ['postgres://u:S3cret@a,b/db?port=1,2,3', 'ports'],
     ['postgres://u:S3cret@[::1/db', 'host'],
+    ['postgres://u:S3cret@h/db?pgbouncer=true', 'direct address'],
   ])('refuses %s with a remedy and without the password', (url, word) => {
     const { code, text } = errorOf(() => parse(url));
     expect(code).toBe('config-invalid');
