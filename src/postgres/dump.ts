@@ -1,6 +1,7 @@
 import type { ByteStream } from '../core/bytes.ts';
 import { ProcessFailed, type ProcessRunner } from '../platform/processes.ts';
 import { classifyFailure, connectionSymptoms, type Symptom } from './client-errors.ts';
+import { readWarnings } from './dump-warnings.ts';
 import { libpqEnvironment } from './libpq-environment.ts';
 import { type ConnectionSettings, describeConnection } from './settings.ts';
 import type { ClientTools } from './tools.ts';
@@ -15,6 +16,11 @@ export interface DumpRequest {
   readonly lockTimeoutMs: number;
   /** Of our own environment, what children may see: PATH, HOME, LANG, TMPDIR... */
   readonly baseEnv: Readonly<Record<string, string | undefined>>;
+  /**
+   * Told what pg_dump left out or could not vouch for although it ended well (subscriptions, for one, where the user
+   * is no superuser): a few lines, each once, before the stream ends. A failed dump tells nothing here.
+   */
+  readonly onWarning?: (text: string) => void;
 }
 
 export const dumpSymptoms: readonly Symptom[] = [
@@ -73,10 +79,12 @@ export async function* dumpDatabase(deps: { readonly processes: ProcessRunner },
     `--lock-wait-timeout=${request.lockTimeoutMs}`,
     '--no-password',
   ];
+  const warnings = readWarnings();
   try {
-    yield* deps.processes.output({ program: tools.pgDump, args, env: libpq.env }, signal);
+    yield* deps.processes.output({ program: tools.pgDump, args, env: libpq.env, onStderr: warnings.add }, signal);
   } catch (error) {
     if (!(error instanceof ProcessFailed)) throw error;
     throw classifyFailure(error, `the dump of ${describeConnection(settings)} failed`, dumpSymptoms, 'dump-failed');
   }
+  for (const text of warnings.read()) request.onWarning?.(`pg_dump: ${text}`);
 }
