@@ -51,30 +51,62 @@ export async function readSource(client: pg.Client, versionNum: number): Promise
   });
 }
 
+/** What a dump by this user lacks without a word from pg_dump, in words. Subscriptions it warns of itself. */
+export async function hiddenFromUser(client: pg.Client): Promise<string[]> {
+  // The condition of the view pg_user_mappings, under which it shows the options.
+  const servers = await names(
+    client,
+    `SELECT DISTINCT s.srvname AS name FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid
+      WHERE m.umoptions IS NULL AND NOT pg_has_role(s.srvowner, 'USAGE')
+        AND NOT (m.usename = current_user AND has_server_privilege(s.oid, 'USAGE'))`,
+  );
+  if (servers.length === 0) return [];
+  const whose = servers.map((server) => `"${server}"`).join(', ');
+  return [
+    `this user may not see the options (user names, passwords) of user mappings on the foreign ${servers.length === 1 ? 'server' : 'servers'} ${whose}: these mappings are backed up without them`,
+  ];
+}
+
 /**
- * pg_shdepend knows every role that objects belong to or grant to, except the bootstrap superuser, which is "pinned"
- * and left out: so the owners of the common kinds of object are asked too. Predefined roles (pg_...) are everywhere.
+ * The roles that a restore needs. pg_shdepend knows every role that objects belong to or grant to, except the bootstrap
+ * superuser, which is "pinned" and left out: so the owners of the common kinds of object are asked too. What an
+ * extension brings comes back with CREATE EXTENSION, whoever runs it: neither its owner nor the grants of its own
+ * script (pg_init_privs) count, those that somebody made later do. Predefined roles (pg_...) are everywhere.
  */
 async function readRoles(client: pg.Client): Promise<string[]> {
+  const owners = ownedCatalogs.map(
+    ([catalog, owner, condition]) =>
+      `UNION SELECT ${owner} FROM ${catalog} o WHERE o.oid >= 16384 AND ${condition}
+         AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = '${catalog}'::regclass AND x.objid = o.oid AND x.deptype IN ('e', 'i'))`,
+  );
   return await names(
     client,
     `WITH d AS (SELECT oid FROM pg_database WHERE datname = current_database()),
-          r AS (SELECT refobjid AS oid FROM pg_shdepend, d
-                 WHERE refclassid = 'pg_authid'::regclass AND (dbid = d.oid OR (dbid = 0 AND classid = 'pg_database'::regclass AND objid = d.oid))
+          r AS (SELECT s.refobjid AS oid FROM pg_shdepend s, d
+                 WHERE s.refclassid = 'pg_authid'::regclass AND (s.dbid = d.oid OR (s.dbid = 0 AND s.classid = 'pg_database'::regclass AND s.objid = d.oid))
+                   AND s.deptype <> 'i' AND s.classid <> 'pg_extension'::regclass
+                   AND NOT (EXISTS (SELECT FROM pg_depend x WHERE x.classid = s.classid AND x.objid = s.objid AND x.deptype = 'e')
+                            AND (s.deptype = 'o' OR EXISTS (SELECT FROM pg_init_privs i CROSS JOIN LATERAL aclexplode(i.initprivs) a
+                                                             WHERE i.classoid = s.classid AND i.objoid = s.objid AND a.grantee = s.refobjid)))
           UNION SELECT datdba FROM pg_database WHERE datname = current_database()
           UNION SELECT setrole FROM pg_db_role_setting, d WHERE setdatabase = d.oid AND setrole <> 0
-          UNION SELECT relowner FROM pg_class WHERE oid >= 16384 AND relkind <> 't'
-          UNION SELECT nspowner FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_'
-          UNION SELECT proowner FROM pg_proc WHERE oid >= 16384
-          UNION SELECT typowner FROM pg_type WHERE oid >= 16384
           UNION SELECT lomowner FROM pg_largeobject_metadata
-          UNION SELECT pubowner FROM pg_publication
-          UNION SELECT evtowner FROM pg_event_trigger
-          UNION SELECT fdwowner FROM pg_foreign_data_wrapper
-          UNION SELECT srvowner FROM pg_foreign_server)
+          ${owners.join('\n          ')})
      SELECT DISTINCT a.rolname AS name FROM r JOIN pg_roles a USING (oid) WHERE a.rolname !~ '^pg_'`,
   );
 }
+
+/** Catalog, its column of the owner, and which of its rows are objects in their own right. */
+const ownedCatalogs = [
+  ['pg_class', 'relowner', "relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')"],
+  ['pg_namespace', 'nspowner', "nspname !~ '^pg_'"],
+  ['pg_proc', 'proowner', 'true'],
+  ['pg_type', 'typowner', 'true'],
+  ['pg_publication', 'pubowner', 'true'],
+  ['pg_event_trigger', 'evtowner', 'true'],
+  ['pg_foreign_data_wrapper', 'fdwowner', 'true'],
+  ['pg_foreign_server', 'srvowner', 'true'],
+] as const;
 
 async function names(client: pg.Client, sql: string): Promise<string[]> {
   const { rows } = await client.query(sql);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import * as z from 'zod';
 import type { SqlSession } from '../../../scripts/fixtures/jetadmin.ts';
 import type { Fingerprint } from '../../../src/core/fingerprint.ts';
 import { parseConnection } from '../../../src/postgres/connection.ts';
@@ -64,4 +65,18 @@ export async function dumpAndRestore(
 export function fingerprintOf(server: PostgresServer, name: string, request: Partial<FingerprintRequest> = {}): Promise<Fingerprint> {
   const settings = parseConnection({ url: server.url(name), env: {} });
   return takeFingerprint(settings, { mode: 'content', ...request }, new AbortController().signal);
+}
+
+/** Gives the server an extension of our own: each version a script from scratch, the first one the default. */
+export async function makeExtension(server: PostgresServer, name: string, versions: Readonly<Record<string, string>>): Promise<void> {
+  const [row] = await server.query("SELECT setting FROM pg_config WHERE name = 'SHAREDIR'");
+  const folder = `${z.object({ setting: z.string() }).parse(row).setting}/extension`;
+  const files = [
+    [`${name}.control`, `default_version = '${Object.keys(versions)[0]}'\nrelocatable = false\n`],
+    ...Object.entries(versions).map(([version, sql]) => [`${name}--${version}.sql`, sql]),
+  ];
+  for (const [file, text] of files) {
+    const { exitCode, output } = await server.exec(['sh', '-c', 'printf %s "$1" > "$2"', 'sh', text ?? '', `${folder}/${file}`]);
+    if (exitCode !== 0) throw new Error(`${file} was not written: ${output}`);
+  }
 }
