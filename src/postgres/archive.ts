@@ -1,5 +1,6 @@
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError } from '../core/errors.ts';
+import { rolesOfPolicy } from './policy-roles.ts';
 
 export type Section = 'pre-data' | 'data' | 'post-data';
 
@@ -19,6 +20,8 @@ export interface ArchiveEntry {
   readonly owner: string | null;
   /** Whether rows, or a large object's bytes, follow for it. */
   readonly hasData: boolean;
+  /** Of a policy: the roles that it is for, which no option of pg_restore leaves out. */
+  readonly policyRoles?: readonly string[];
   readonly dependencies: readonly number[];
 }
 
@@ -180,7 +183,7 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
     const section = sections[read.int()];
     if (section === undefined) throw damaged('has a table of contents that cannot be read');
     if (section !== 'none') current = section;
-    read.text(); // definition
+    const definition = read.text();
     read.text(); // drop statement
     read.text(); // COPY statement
     const namespace = read.text();
@@ -202,6 +205,7 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
       owner: owner || null,
       hasData,
       dependencies,
+      ...(desc === 'POLICY' ? { policyRoles: rolesOfPolicy(definition ?? '') } : {}),
     });
   }
   return { bytes: buffer.subarray(0, read.position()), formatVersion: `${major}.${minor}`, serverVersion, dumpVersion, database, entries };

@@ -2,13 +2,15 @@ import { access, constants, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ByteStream, bytesOf, concat } from '../core/bytes.ts';
+import { JetbackupError } from '../core/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { ProcessFailed, type ProcessRunner } from '../platform/processes.ts';
-import { readArchiveHead } from './archive.ts';
+import { type ArchiveEntry, readArchiveHead } from './archive.ts';
 import { connect } from './client.ts';
 import { classifyFailure } from './client-errors.ts';
 import { targetError } from './database-errors.ts';
 import { libpqEnvironment } from './libpq-environment.ts';
+import { existingRoles } from './maintenance.ts';
 import { planPasses, type Selection } from './passes.ts';
 import { privateDirectory } from './private-directory.ts';
 import { restoreSymptoms } from './restore-errors.ts';
@@ -61,7 +63,7 @@ const INDEX_MEMORY_MIB = 256;
  * parallel out of the head again. Stops at the first error. Resolves only when the archive stream has ended well, too,
  * though pg_restore wants nothing of its end: the reader's last checks happen there.
  *
- * Throws `role-missing`, `extension-missing`, `target-denied`, `target-too-old`, `target-unreachable`, `tools-missing`,
+ * Throws `usage` (a selection that matches nothing), `role-missing`, `extension-missing`, `target-denied`, `target-too-old`, `target-unreachable`, `tools-missing`,
  * `restore-failed`, `damaged`, what the archive stream throws, or the signal's reason.
  */
 export async function restoreArchive(
@@ -77,8 +79,9 @@ export async function restoreArchive(
     const headFile = join(directory.path, 'head');
     await writeFile(headFile, head.bytes, { mode: 0o600 });
     const noPrivileges = request.noPrivileges ?? request.noOwner;
-    const skipExtensionComments = !(await isSuperuser(request.settings, signal));
-    const passes = planPasses(head.entries, { ...request, noPrivileges, skipExtensionComments });
+    const { isSuperuser, roles } = await lookAround(request.settings, signal);
+    const passes = planPasses(head.entries, { ...request, noPrivileges, skipExtensionComments: !isSuperuser });
+    if (request.noOwner) assertPolicyRoles(head.entries, passes.postData, roles);
     // Quoted, or a name with a "=" in it would be read as a connection string.
     const conninfo = `dbname='${request.settings.database.replaceAll(/[\\']/g, '\\$&')}'`;
     const run = async (phase: RestorePhase, ids: readonly number[], stdin: ByteStream, options: readonly string[], ...more: string[]) => {
@@ -125,12 +128,28 @@ function flags({ noOwner, noTablespaces }: RestoreRequest, noPrivileges: boolean
   ];
 }
 
-async function isSuperuser(settings: ConnectionSettings, signal?: AbortSignal): Promise<boolean> {
+/** Policies come with the indexes, hours after the rows: what they will fail for is told at once. Throws `role-missing`. */
+function assertPolicyRoles(entries: readonly ArchiveEntry[], wanted: readonly number[], existing: ReadonlySet<string>): void {
+  const ids = new Set(wanted);
+  const named = entries.flatMap(({ dumpId, policyRoles }) => (ids.has(dumpId) ? (policyRoles ?? []) : []));
+  const missing = [...new Set(named)].filter((role) => !existing.has(role));
+  if (missing.length === 0) return;
+  const list = missing.map((role) => `"${role}"`).join(', ');
+  throw new JetbackupError(
+    'role-missing',
+    `the target lacks ${missing.length === 1 ? 'the role' : 'the roles'} ${list}, which row-level security policies are for`,
+    {
+      hint: `--no-owner leaves owners and rights out, but a policy needs its roles: restore with --create-roles (without login and password), or create ${missing.length === 1 ? 'it' : 'them'} first.`,
+    },
+  );
+}
+
+async function lookAround(settings: ConnectionSettings, signal?: AbortSignal): Promise<{ isSuperuser: boolean; roles: Set<string> }> {
   try {
     const { client } = await connect(settings, { applicationName: 'jetbackup restore', ...(signal === undefined ? {} : { signal }) });
     try {
       const { rows } = await client.query<{ rolsuper: boolean }>('SELECT rolsuper FROM pg_roles WHERE rolname = current_user');
-      return rows[0]?.rolsuper === true;
+      return { isSuperuser: rows[0]?.rolsuper === true, roles: await existingRoles(client) };
     } finally {
       await client.end().catch(() => {});
     }

@@ -81,7 +81,7 @@ describe('a restore that cannot go well', () => {
     expect((await readdir('/dev/shm')).filter((name) => name.includes(`-${process.pid}-`))).toEqual([]);
   });
 
-  it('names the extension that is missing, before and during the restore', async () => {
+  it('names the role of a policy and the extension that are missing, before and during the restore', async () => {
     await using bare = await startPostgres(17);
     expect(await bare.exec(['rm', '/usr/share/postgresql/17/extension/pg_trgm.control'])).toMatchObject({ exitCode: 0 });
     const there = settingsOf(bare, 'copy');
@@ -94,6 +94,14 @@ describe('a restore that cannot go well', () => {
       }),
     ]);
     await using staging = await stage(there);
+    const early = await failure(fill(staging, taken.archive, used, { noOwner: true }));
+    expect(early).toMatchObject({
+      code: 'role-missing',
+      message: 'the target lacks the role "app", which row-level security policies are for',
+      hint: expect.stringContaining('--create-roles'),
+    });
+    expect(await bare.query("SELECT FROM pg_class WHERE relname = 't'", staging.name)).toEqual([]);
+    await bare.query('CREATE ROLE app');
     const error = await failure(fill(staging, taken.archive, used, { noOwner: true }));
     expect(error).toMatchObject({ code: 'extension-missing', hint: expect.stringContaining('pg_trgm') });
   });
@@ -110,6 +118,7 @@ describe('a restore that cannot go well', () => {
       reason: expect.stringContaining('cannot restore into PostgreSQL 15'),
     });
     await using staging = await stage(there);
+    await old.query('CREATE ROLE app');
     expect(await failure(fill(staging, taken.archive, used, { noOwner: true }))).toMatchObject({
       code: 'target-too-old',
       hint: expect.stringContaining('transaction_timeout'),
