@@ -222,6 +222,13 @@ describe('an extension', () => {
     expect(messages(withExtension('1.5'), moved)).toEqual(['extension citext is not as it was at backup']);
   });
 
+  it('brings a comment of its own, which is no difference', () => {
+    const comment = (definition: string) =>
+      withExtension('1.5', { inventory: [{ kind: 'comment', identity: 'on extension citext', definition }] });
+    expect(messages(comment('a'), comment('b'))).toEqual([]);
+    expect(messages(comment('a'), withExtension('1.5'))).toEqual([]);
+  });
+
   it('of another version may start from other privileges', () => {
     const revoked = { kind: 'privileges on a system object', identity: 'function public.f()', definition: 'a' };
     const builtIn = { ...revoked, identity: 'function pg_catalog.f()' };
