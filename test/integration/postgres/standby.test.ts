@@ -1,6 +1,7 @@
 import { getContainerRuntimeClient } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ConnectionSettings, openClient, parseConnection } from '../../../src/postgres/connection.ts';
+import { exportSnapshot } from '../../../src/postgres/snapshot.ts';
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
 import { dump, tools } from './pipeline.ts';
 
@@ -41,6 +42,18 @@ describe('a standby as the source', () => {
     expect(snapshot.server.standby).toBe(true);
     expect(snapshot.instant.epochMilliseconds).toBeLessThan(Date.now());
     expect(snapshot.warnings).toEqual([expect.stringContaining('unlogged tables: 1')]);
+  });
+
+  it('is told from its primary, which is the same cluster', async () => {
+    const of = async (at: ConnectionSettings) => {
+      await using snapshot = await exportSnapshot(at, { lockName: 'instance' });
+      return { cluster: snapshot.server.systemIdentifier, instance: snapshot.instance };
+    };
+    const there = await of(parseConnection({ url: primary.url(), env: {} }));
+    const here = await of(settings);
+    expect(here.cluster).toBe(there.cluster);
+    expect(here.instance).not.toBe(there.instance);
+    expect(await of(settings)).toEqual(here);
   });
 
   it('does not claim what it has not replayed yet', async () => {
