@@ -70,7 +70,13 @@ export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot
         write({
           kind: 'dump',
           open: (stopped) =>
-            wholeArchive(dumpDatabase(deps, { ...common, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs }, stopped)),
+            wholeArchive(
+              dumpDatabase(
+                deps,
+                { ...common, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs, onWarning: (text) => void warnings.push(text) },
+                stopped,
+              ),
+            ),
           sizeHint,
           onBytes,
         }),

@@ -233,10 +233,3 @@ async function cleanUp({ deps, input, run }: Attempt): Promise<void> {
     });
   }
 }
-
-export function describePartial(result: BackupResult): JetbackupError | undefined {
-  if (!result.partial) return undefined;
-  return new JetbackupError('done-in-part', `backup ${result.manifest.id} is committed without its fingerprint`, {
-    hint: result.manifest.warnings.join(' '),
-  });
-}

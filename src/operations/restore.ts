@@ -14,7 +14,7 @@ import type { Opener } from '../crypto/sealer.ts';
 import type { PublicKey } from '../crypto/signature.ts';
 import type { ProcessRunner } from '../platform/processes.ts';
 import { type ConnectionSettings, describeConnection, withDatabase } from '../postgres/connection.ts';
-import { compareFingerprints, refreshedViews, takeFingerprint } from '../postgres/fingerprint.ts';
+import { compareFingerprints, notes, takeFingerprint } from '../postgres/fingerprint.ts';
 import {
   analyzeDatabase,
   createRoles,
@@ -311,7 +311,7 @@ async function compare(
     noPrivileges: input.noOwner,
     ...(partial ? { tables: expected.tables.filter(named) } : {}),
   });
-  for (const text of refreshedViews(expected, actual)) deps.log({ type: 'note', text });
+  for (const text of notes(expected, actual)) deps.log({ type: 'note', text });
   if (differences.length === 0) return;
   const shown = differences.slice(0, SHOWN_DIFFERENCES).map((difference) => `\n  ${difference.message}`);
   const more = differences.length > SHOWN_DIFFERENCES ? `\n  and ${differences.length - SHOWN_DIFFERENCES} more` : '';
