@@ -19,8 +19,9 @@ import type { RestoreChoices } from './target.ts';
 import type { ClientTools } from './tools.ts';
 
 export { analyzeDatabase } from './analyze.ts';
-export { createStagingDatabase, type Staging, type StagingRequest } from './staging.ts';
+export { createStagingDatabase, type Staging } from './staging.ts';
 export type { PromoteOptions } from './staging-promote.ts';
+export type { StagingRequest } from './staging-request.ts';
 export { sweepStaging } from './staging-sweep.ts';
 export { createRoles, inspectTarget, missingPrerequisites, type Problem, type RestoreChoices, type TargetState } from './target.ts';
 

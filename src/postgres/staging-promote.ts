@@ -4,9 +4,9 @@ import { grantsSql } from './database-ddl.ts';
 import { codeOf } from './database-errors.ts';
 import { databaseExists, existingRoles } from './maintenance.ts';
 import { type ConnectionSettings, withDatabase } from './settings.ts';
-import type { StagingRequest } from './staging.ts';
 import { endSessions } from './staging-drop.ts';
 import { asideName } from './staging-names.ts';
+import type { StagingRequest } from './staging-request.ts';
 import { canPutAside } from './target.ts';
 
 export interface PromoteOptions {

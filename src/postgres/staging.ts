@@ -9,16 +9,7 @@ import { readServer } from './source.ts';
 import { dropDatabase, dropLine } from './staging-drop.ts';
 import { STAGING_MARK, stagingLock, stagingName } from './staging-names.ts';
 import { type PromoteOptions, promoteDatabase } from './staging-promote.ts';
-import type { RestoreChoices } from './target.ts';
-
-export interface StagingRequest extends RestoreChoices {
-  readonly source: Source;
-  /** The name that it is to have in the end; its staging name begins with it. */
-  readonly finalName: string;
-  readonly runId: string;
-  /** Owner in the end; default: the source's owner, or with `noOwner` the connected role. */
-  readonly owner?: string;
-}
+import type { StagingRequest } from './staging-request.ts';
 
 /** A database of our own that a restore fills before anyone sees it. Disposing drops it unless it was promoted. */
 export interface Staging extends AsyncDisposable {
