@@ -102,7 +102,7 @@ async function locate(deps: RestoreDeps, input: RestoreInput, signal: AbortSigna
   if (dump === undefined) throw new JetbackupError('damaged', `backup ${manifest.id} holds no dump`, { hint: 'Run: jetbackup list' });
 
   const state = await inspectTarget(input.target, signal);
-  const replacesEmpty = input.exactName === true && input.as === undefined && state.databaseExists && state.isEmpty;
+  const replacesEmpty = input.exactName === true && input.as === undefined && state.databaseExists && state.canPutAside;
   const database = replacesEmpty ? input.target.database : await finalName(input, manifest, state, signal);
   const choices: RestoreChoices = { noOwner: input.noOwner, noPrivileges: input.noOwner, noTablespaces: input.noTablespaces };
   const rolesToCreate = input.createRoles ? manifest.source.roles.filter((role) => !state.roles.has(role)) : [];
