@@ -43,6 +43,7 @@ export const programs: readonly Prerequisite[] = [
   program('openssl', 'checking signatures without jetbackup'),
   program('ssh-keygen', 'SSH keys as age recipients', 'openssh-client'),
   program('script', 'giving age a terminal to ask at', 'bsdutils'),
+  program('pgbouncer', 'telling a connection pooler from a server'),
   program('gcc', "PostgreSQL's own regression database", 'gcc libc6-dev'),
   program('bzip2', "PostgreSQL's own regression database"),
 ];

@@ -8,7 +8,7 @@ import { JetbackupError } from '../core/errors.ts';
 import { codeOf, databaseError } from './database-errors.ts';
 import { isSocket, resolveHosts } from './hosts.ts';
 import { passwordFor } from './passfile.ts';
-import { isMarked, isNamedProcess, MARK_OPTION, poolerError, refusesOptions } from './pooler.ts';
+import { isMarked, isNamedProcess, MARK_OPTION, poolerError, refusesMark, refusesOptions } from './pooler.ts';
 import type { ConnectionSettings, HostPort, SslSettings } from './settings.ts';
 
 export interface ClientOptions {
@@ -90,7 +90,10 @@ async function sessionOf(settings: ConnectionSettings, host: HostPort, encrypted
   const opened = await open(settings, host, encrypted, options, isNamedProcess);
   if (opened !== undefined) return opened;
   const marked = { ...settings, options: [settings.options, MARK_OPTION].filter((part) => part !== undefined).join(' ') };
-  const again = await open(marked, host, encrypted, options, isMarked);
+  const again = await open(marked, host, encrypted, options, isMarked).catch((error: unknown) => {
+    if (refusesMark(error)) return undefined;
+    throw error;
+  });
   if (again === undefined) throw poolerError({ ...settings, hosts: [host] });
   return again;
 }

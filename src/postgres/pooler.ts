@@ -26,9 +26,14 @@ export async function isMarked(client: pg.Client): Promise<boolean> {
   return rows[0]?.mark === 'own';
 }
 
-/** What poolers answer to startup options that they do not pass on (protocol violation, feature not supported). */
+/** What poolers (PgBouncer; Amazon's RDS Proxy) answer to startup options that they do not pass on. No server says so. */
 export function refusesOptions(error: unknown): boolean {
-  return /^(08P01|0A000)$/.test(codeOf(error) ?? '') && /startup|option/i.test(messageOf(error));
+  return /unsupported startup parameter|support command-line options/i.test(messageOf(error));
+}
+
+/** The same, in whatever words, where the connection without `MARK_OPTION` was let in: protocol, feature, value or name refused. */
+export function refusesMark(error: unknown): boolean {
+  return /^(08|0A|22|42)...$/.test(codeOf(error) ?? '');
 }
 
 export function poolerError(settings: ConnectionSettings, cause?: unknown): JetbackupError {

@@ -38,7 +38,9 @@ const refused = {
 };
 
 const program = await Promise.any(
-  ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer', '/usr/local/bin/pgbouncer'].map(async (path) => {
+  // Debian puts it where only root's PATH leads.
+  [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin'].map(async (folder) => {
+    const path = join(folder, 'pgbouncer');
     await access(path);
     return path;
   }),
