@@ -250,7 +250,7 @@ function otherVersions(expected: Fingerprint, actual: Fingerprint): OtherVersion
 }
 
 /** Materialized views that hold something else after their refresh: they were stale, or their queries give what differs each time. */
-export function refreshedViews(expected: Fingerprint, actual: Fingerprint): string[] {
+function refreshedViews(expected: Fingerprint, actual: Fingerprint): string[] {
   const content = digestsCompare({ expected, actual });
   const after = new Map(actual.tables.map((table) => [keyOf(table), table]));
   return expected.tables.flatMap((view) => {
