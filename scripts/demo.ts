@@ -165,7 +165,7 @@ for (const [signal, code] of [
 
 try {
   await demo(stopping.signal);
-  console.log('\nThe server is stopped and everything that the demo made is deleted. For your own database: README.md, "Quick start".');
+  console.log('\nThe server is stopped and everything that the demo made is deleted. For your own database: README.md, "Use it".');
 } catch (error) {
   if (stopping.signal.aborted) console.log('Stopped. Nothing is left behind.');
   else {

@@ -7,7 +7,7 @@ import { advisoryHolder, advisoryKey } from './advisory-lock.ts';
 import { connect } from './client.ts';
 import { databaseError } from './database-errors.ts';
 import { type ConnectionSettings, describeConnection } from './settings.ts';
-import { readServer, readSource } from './source.ts';
+import { hiddenFromUser, readServer, readSource } from './source.ts';
 
 /** A snapshot that others can look through (`SET TRANSACTION SNAPSHOT`, `pg_dump --snapshot`) for as long as it is held. Disposing releases it and the lock. */
 export interface ExportedSnapshot extends AsyncDisposable {
@@ -34,8 +34,8 @@ const INSTANT = `'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`;
 
 /**
  * Opens a read-only REPEATABLE READ transaction and exports its snapshot. An advisory lock on `lockName` lives and
- * dies with that transaction, so that two runs never back up the same database at once and a dead run blocks nobody;
- * being the transaction's, it works behind a pooler too. Throws `locked`, `database-unreachable`, `database-denied`.
+ * dies with that transaction, so that two runs never back up the same database at once and a dead run blocks nobody.
+ * Throws `locked`, `database-unreachable`, `database-denied` (also for a connection pooler).
  */
 export async function exportSnapshot(
   settings: ConnectionSettings,
@@ -76,7 +76,7 @@ export async function exportSnapshot(
     );
     const { instance } = z.object({ instance: z.string() }).parse(started.rows[0]);
     const source = await readSource(client, server.versionNum);
-    const warnings = server.standby ? await standbyWarnings(client) : [];
+    const warnings = [...(server.standby ? await standbyWarnings(client) : []), ...(await hiddenFromUser(client))];
     return {
       id: row.id,
       instant: replayed ?? Temporal.Instant.from(row.instant),
