@@ -10,7 +10,6 @@ import { connect } from './client.ts';
 import { classifyFailure } from './client-errors.ts';
 import { targetError } from './database-errors.ts';
 import { libpqEnvironment } from './libpq-environment.ts';
-import { existingRoles } from './maintenance.ts';
 import { planPasses, type Selection } from './passes.ts';
 import { privateDirectory } from './private-directory.ts';
 import { restoreSymptoms } from './restore-errors.ts';
@@ -80,7 +79,8 @@ export async function restoreArchive(
     const headFile = join(directory.path, 'head');
     await writeFile(headFile, head.bytes, { mode: 0o600 });
     const noPrivileges = request.noPrivileges ?? request.noOwner;
-    const { isSuperuser, roles } = await lookAround(request.settings, signal);
+    const named = request.noOwner ? [...new Set(head.entries.flatMap(({ policyRoles }) => policyRoles ?? []))] : [];
+    const { isSuperuser, roles } = await lookAround(request.settings, named, signal);
     const passes = planPasses(head.entries, { ...request, noPrivileges, skipExtensionComments: !isSuperuser });
     if (request.noOwner) assertPolicyRoles(head.entries, passes.postData, roles);
     // Quoted, or a name with a "=" in it would be read as a connection string.
@@ -145,12 +145,20 @@ function assertPolicyRoles(entries: readonly ArchiveEntry[], wanted: readonly nu
   );
 }
 
-async function lookAround(settings: ConnectionSettings, signal?: AbortSignal): Promise<{ isSuperuser: boolean; roles: Set<string> }> {
+/** Whether we are a superuser there, and which of the named roles exist. Never all roles: names of others may not be text in this database's encoding. */
+async function lookAround(
+  settings: ConnectionSettings,
+  named: readonly string[],
+  signal?: AbortSignal,
+): Promise<{ isSuperuser: boolean; roles: Set<string> }> {
   try {
     const { client } = await connect(settings, { applicationName: 'jetbackup restore', ...(signal === undefined ? {} : { signal }) });
     try {
       const { rows } = await client.query<{ rolsuper: boolean }>('SELECT rolsuper FROM pg_roles WHERE rolname = current_user');
-      return { isSuperuser: rows[0]?.rolsuper === true, roles: await existingRoles(client) };
+      const isSuperuser = rows[0]?.rolsuper === true;
+      if (named.length === 0) return { isSuperuser, roles: new Set() };
+      const found = await client.query<{ rolname: string }>('SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)', [named]);
+      return { isSuperuser, roles: new Set(found.rows.map(({ rolname }) => rolname)) };
     } finally {
       await client.end().catch(() => {});
     }
