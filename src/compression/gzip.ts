@@ -1,5 +1,5 @@
-import { promisify } from 'node:util';
-import { createGunzip, gzip } from 'node:zlib';
+import { constants, createGunzip, createGzip } from 'node:zlib';
+import { blockCompressor } from './block-compressor.ts';
 import { compressBlocks } from './blocks.ts';
 import type { Codec } from './codec.ts';
 import { decompressMembers, engineOptions, OUTPUT_BYTES } from './engine.ts';
@@ -16,8 +16,6 @@ import { decompressMembers, engineOptions, OUTPUT_BYTES } from './engine.ts';
  */
 export const GZIP_DEFAULT_LEVEL = 5;
 
-const compressMember = promisify<Uint8Array<ArrayBuffer>, { level: number; memLevel: number; chunkSize: number }, Buffer>(gzip);
-
 export interface BlockOptions {
   readonly level: number;
   /** Blocks compressed at once. */
@@ -26,10 +24,12 @@ export interface BlockOptions {
 
 /** gzip (RFC 1952); each block is a member of its own, and any gzip file is read, also one that other tools made. */
 export function gzipCodec({ level, inFlight }: BlockOptions): Codec {
+  // A member for every write.
+  const options = { level, memLevel: 9, chunkSize: OUTPUT_BYTES, flush: constants.Z_FINISH };
   return {
     name: 'gzip',
     extension: '.gz',
-    compress: (plain) => compressBlocks(plain, (block) => compressMember(block, { level, memLevel: 9, chunkSize: OUTPUT_BYTES }), inFlight),
+    compress: (plain) => compressBlocks(plain, () => blockCompressor(createGzip(options)), inFlight),
     decompress: (compressed) => decompressMembers(compressed, 'gzip', () => createGunzip(engineOptions)),
   };
 }

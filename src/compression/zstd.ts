@@ -1,5 +1,5 @@
-import { promisify } from 'node:util';
-import { constants, createZstdDecompress, type ZstdOptions, zstdCompress } from 'node:zlib';
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { blockCompressor } from './block-compressor.ts';
 import { compressBlocks } from './blocks.ts';
 import type { Codec } from './codec.ts';
 import { decompressMembers, engineOptions, OUTPUT_BYTES } from './engine.ts';
@@ -14,15 +14,15 @@ export const ZSTD_DEFAULT_LEVEL = 1;
 /** Log2 of the largest window that is decompressed, in bytes: 128 MiB, the limit of the `zstd` program; a frame cannot ask for more memory. */
 const WINDOW_LOG_MAX = 27;
 
-const compressFrame = promisify<Uint8Array<ArrayBuffer>, ZstdOptions, Buffer>(zstdCompress);
-
 /** Zstandard (RFC 8878); each block is a frame of its own with a checksum of its content, and any zstd file is read. */
 export function zstdCodec({ level, inFlight }: BlockOptions): Codec {
   const params = { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 };
+  // A frame for every write.
+  const options = { params, chunkSize: OUTPUT_BYTES, flush: constants.ZSTD_e_end };
   return {
     name: 'zstd',
     extension: '.zst',
-    compress: (plain) => compressBlocks(plain, (block) => compressFrame(block, { params, chunkSize: OUTPUT_BYTES }), inFlight),
+    compress: (plain) => compressBlocks(plain, () => blockCompressor(createZstdCompress(options)), inFlight),
     decompress: (compressed) =>
       decompressMembers(compressed, 'zstd', () =>
         createZstdDecompress({

@@ -89,30 +89,6 @@ export function segmentMeter(segmentBytes: number, onBytes?: (total: number) => 
   };
 }
 
-/**
- * The same bytes in pieces of exactly `size` bytes (the last may be shorter; an empty stream gives none).
- * Each piece is a fresh buffer that nobody else writes to.
- */
-export async function* rechunk(stream: ByteStream, size: number): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  let block = Buffer.allocUnsafeSlow(size);
-  let filled = 0;
-  for await (const chunk of stream) {
-    let offset = 0;
-    while (offset < chunk.byteLength) {
-      const take = Math.min(size - filled, chunk.byteLength - offset);
-      block.set(chunk.subarray(offset, offset + take), filled);
-      filled += take;
-      offset += take;
-      if (filled === size) {
-        yield block;
-        block = Buffer.allocUnsafeSlow(size);
-        filled = 0;
-      }
-    }
-  }
-  if (filled > 0) yield block.subarray(0, filled);
-}
-
 /** The whole stream in memory; throws `RangeError` past `maxBytes`, so that nothing from outside can exhaust memory. */
 export async function collect(stream: ByteStream, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];

@@ -1,6 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { Writable } from 'node:stream';
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
+import { readAhead } from './read-ahead.ts';
 
 export interface Command {
   /** Absolute path or a name to look up in PATH. */
@@ -9,6 +12,12 @@ export interface Command {
   readonly args: readonly string[];
   /** The whole environment of the child; nothing is inherited. */
   readonly env: Readonly<Record<string, string>>;
+  /**
+   * Whether many bytes in small portions go through its stdout (`output`) or stdin (`consume`). Then its C library's 4 KiB
+   * buffers become large ones, where `stdbuf` is to be had: of a dump's time on two cores, 5 to 10 % was spent on handing it
+   * over 4 KiB at a time. `program` must be an absolute path.
+   */
+  readonly bulk?: boolean;
   /** Told all that the child writes to stderr, as it comes, in pieces that end anywhere; must not throw. */
   readonly onStderr?: (text: string) => void;
 }
@@ -68,6 +77,11 @@ export interface OwnedProcessRunner extends ProcessRunner {
 const STDERR_END = 16 * 1024;
 /** ms between asking a child to stop and making it. */
 const STOP_GRACE_MS = 5_000;
+/** Bytes that may wait for a child to read them: the pipeline works on while the child does. */
+const INPUT_AHEAD_BYTES = 4 * 1024 * 1024;
+/** Part of coreutils. It sets the buffers and then becomes the program itself: same process, same exit status. */
+const STDBUF = '/usr/bin/stdbuf';
+const BULK_BUFFERS = ['-i', '1M', '-o', '1M'];
 
 interface Running {
   readonly child: ChildProcess;
@@ -79,7 +93,9 @@ interface Running {
 }
 
 function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', 'pipe'], stopGraceMs: number): Running {
-  const child = spawn(command.program, [...command.args], { env: { ...command.env }, stdio, detached: true, windowsHide: true });
+  const buffered = command.bulk === true && process.platform === 'linux' && existsSync(STDBUF);
+  const [program, args] = buffered ? [STDBUF, [...BULK_BUFFERS, command.program, ...command.args]] : [command.program, [...command.args]];
+  const child = spawn(program, args, { env: { ...command.env }, stdio, detached: true, windowsHide: true });
   const stderr = bothEnds();
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr.add(text);
@@ -167,7 +183,8 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
         const stdout = running.child.stdout;
         if (stdout === null) throw new TypeError('stdout is piped');
         try {
-          for await (const chunk of stdout as AsyncIterable<Buffer>) yield chunk;
+          const ahead = readAhead(stdout);
+          for (let piece = await ahead.next(); piece !== undefined; piece = await ahead.next()) yield piece;
         } catch (error) {
           // A pipe torn down by stop() reports itself; the abort is the reason worth telling.
           signal?.throwIfAborted();
@@ -202,16 +219,14 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
       };
       try {
         const feed = feeder(running.ended);
+        const drain = drainable(pipe, INPUT_AHEAD_BYTES);
         for (;;) {
           waiting = true;
           const step = await feed.orEnd(source.next());
           if (step === undefined) break;
           waiting = false;
           if (step.done === true || pipe.destroyed) break;
-          await new Promise<void>((resolve) => {
-            // The callback also comes, with an error, when the pipe closes.
-            if (pipe.write(step.value, () => resolve())) resolve();
-          });
+          await drain.write(step.value);
         }
         if (!pipe.destroyed) pipe.end();
         const end = await running.ended;
@@ -226,6 +241,26 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
       } finally {
         signal?.removeEventListener('abort', onAbort);
       }
+    },
+  };
+}
+
+/** Writes without waiting for each piece, as long as no more than `limit` bytes wait. */
+function drainable(pipe: Writable, limit: number): { write(piece: Uint8Array): Promise<void> } {
+  let waiting = 0;
+  let wake = () => {};
+  return {
+    async write(piece) {
+      waiting += piece.byteLength;
+      // The callback also comes, with an error, when the pipe closes.
+      pipe.write(piece, () => {
+        waiting -= piece.byteLength;
+        if (waiting < limit) wake();
+      });
+      if (waiting < limit) return;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     },
   };
 }

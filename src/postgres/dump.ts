@@ -81,7 +81,7 @@ export async function* dumpDatabase(deps: { readonly processes: ProcessRunner },
   ];
   const warnings = readWarnings();
   try {
-    yield* deps.processes.output({ program: tools.pgDump, args, env: libpq.env, onStderr: warnings.add }, signal);
+    yield* deps.processes.output({ program: tools.pgDump, args, env: libpq.env, bulk: true, onStderr: warnings.add }, signal);
   } catch (error) {
     if (!(error instanceof ProcessFailed)) throw error;
     throw classifyFailure(error, `the dump of ${describeConnection(settings)} failed`, dumpSymptoms, 'dump-failed');

@@ -102,7 +102,7 @@ export async function restoreArchive(
         ...more,
       ];
       try {
-        await deps.processes.consume({ program: request.tools.pgRestore, args, env: libpq.env }, stdin, signal);
+        await deps.processes.consume({ program: request.tools.pgRestore, args, env: libpq.env, bulk: phase === 'data' }, stdin, signal);
       } catch (error) {
         if (!(error instanceof ProcessFailed)) throw error;
         throw classifyFailure(error, `restoring ${phase} into ${request.settings.database} failed`, restoreSymptoms, 'restore-failed');

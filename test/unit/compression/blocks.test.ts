@@ -1,10 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BLOCK_BYTES, compressBlocks } from '../../../src/compression/blocks.ts';
+import { BLOCK_BYTES, type BlockCompressor, compressBlocks } from '../../../src/compression/blocks.ts';
 import { type ByteStream, bytesOf, collect, MiB } from '../../../src/core/bytes.ts';
 
 const blocksOf = (count: number) => bytesOf(...Array.from({ length: count }, (_, index) => new Uint8Array(BLOCK_BYTES).fill(index)));
+
+/** Any number of compressors that all do this. */
+const of = (compress: BlockCompressor['compress']) => () => ({ compress, close() {} });
 
 describe('blocks compressed side by side', () => {
   test('come out in the order of the input, whichever is done first', async () => {
@@ -15,7 +18,7 @@ describe('blocks compressed side by side', () => {
           for (let left = turns[started++] ?? 0; left > 0; left -= 1) await turn();
           return Uint8Array.of(block[0] ?? 255);
         };
-        const out = await collect(compressBlocks(blocksOf(turns.length), compress, inFlight), MiB);
+        const out = await collect(compressBlocks(blocksOf(turns.length), of(compress), inFlight), MiB);
         expect([...out]).toEqual(turns.length === 0 ? [255] : turns.map((_, index) => index));
       }),
       { numRuns: 30 },
@@ -32,7 +35,7 @@ describe('blocks compressed side by side', () => {
       running -= 1;
       return Uint8Array.of(0);
     };
-    await collect(compressBlocks(blocksOf(12), compress, 4), MiB);
+    await collect(compressBlocks(blocksOf(12), of(compress), 4), MiB);
     expect(most).toBe(4);
   });
 
@@ -44,7 +47,11 @@ describe('blocks compressed side by side', () => {
         yield new Uint8Array(BLOCK_BYTES);
       }
     }
-    const stream = compressBlocks(endless(), async () => Uint8Array.of(0), 3);
+    const stream = compressBlocks(
+      endless(),
+      of(async () => Uint8Array.of(0)),
+      3,
+    );
     await stream.next();
     for (let turns = 0; turns < 20; turns += 1) await turn();
     expect(read).toBeLessThanOrEqual(4);
@@ -71,7 +78,7 @@ describe('blocks compressed side by side', () => {
     try {
       await expect(
         (async () => {
-          for await (const piece of compressBlocks(blocksOf(8), compress, 3)) out.push(...piece);
+          for await (const piece of compressBlocks(blocksOf(8), of(compress), 3)) out.push(...piece);
         })(),
       ).rejects.toBe(failure);
       for (let turns = 0; turns < 10; turns += 1) await turn();
@@ -96,7 +103,7 @@ describe('blocks compressed side by side', () => {
       running -= 1;
       return Uint8Array.of(0);
     };
-    await expect(collect(compressBlocks(failing(), compress, 8), MiB)).rejects.toBe(failure);
+    await expect(collect(compressBlocks(failing(), of(compress), 8), MiB)).rejects.toBe(failure);
     expect(running).toBe(0);
   });
 
@@ -116,16 +123,48 @@ describe('blocks compressed side by side', () => {
       running -= 1;
       return Uint8Array.of(0);
     };
-    for await (const _ of compressBlocks(source(), compress, 3)) break;
+    for await (const _ of compressBlocks(source(), of(compress), 3)) break;
     expect(released).toBe(true);
     expect(running).toBe(0);
+  });
+
+  test('share as many compressors as are in flight and one more, which are closed in the end', async () => {
+    const busy = new Set<number>();
+    let made = 0;
+    let closed = 0;
+    const create = (): BlockCompressor => {
+      const own = made++;
+      return {
+        async compress(block) {
+          expect(busy.has(own)).toBe(false);
+          busy.add(own);
+          const before = block[0];
+          for (let turns = 0; turns < 5; turns += 1) await turn();
+          expect(block[0]).toBe(before);
+          busy.delete(own);
+          return Uint8Array.of(before ?? 255);
+        },
+        close() {
+          expect(busy.has(own)).toBe(false);
+          closed += 1;
+        },
+      };
+    };
+    const out = await collect(compressBlocks(blocksOf(40), create, 3), MiB);
+    expect([...out]).toEqual(Array.from({ length: 40 }, (_, index) => index));
+    expect(made).toBeLessThanOrEqual(4);
+    expect(closed).toBe(made);
   });
 
   test('need at least one in flight', async () => {
     for (const inFlight of [0, -1, 1.5, Number.NaN]) {
       await expect(
         collect(
-          compressBlocks(bytesOf('x'), async (block) => block, inFlight),
+          compressBlocks(
+            bytesOf('x'),
+            of(async (block) => block),
+            inFlight,
+          ),
           MiB,
         ),
       ).rejects.toThrow(RangeError);

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ByteStream, bytesOf, collect, concat, meter, rechunk, segmentMeter, sha256Hex } from '../../../src/core/bytes.ts';
+import { type ByteStream, bytesOf, collect, concat, meter, segmentMeter, sha256Hex } from '../../../src/core/bytes.ts';
 
 const chunks = fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 12 });
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
@@ -91,38 +91,6 @@ describe('a segment meter', () => {
   });
 });
 
-describe('rechunked bytes', () => {
-  test('are the same bytes in pieces of exactly the size, but for the last', async () => {
-    await fc.assert(
-      fc.asyncProperty(chunks, fc.integer({ min: 1, max: 40 }), async (input, size) => {
-        const whole = Buffer.concat(input);
-        const out = await drain(rechunk(bytesOf(...input), size));
-        expect(Buffer.concat(out).equals(whole)).toBe(true);
-        expect(out.length).toBe(Math.ceil(whole.byteLength / size));
-        expect(out.slice(0, -1).every((piece) => piece.byteLength === size)).toBe(true);
-        expect(out.every((piece) => piece.byteLength > 0)).toBe(true);
-      }),
-    );
-  });
-
-  test('stay as they are when their producer writes its buffer over', async () => {
-    const buffer = Buffer.alloc(3);
-    async function* reusing(): ByteStream {
-      for (const text of ['abc', 'def', 'ghi']) {
-        buffer.write(text);
-        yield buffer;
-      }
-    }
-    const out = await drain(rechunk(reusing(), 3));
-    expect(out.map((piece) => Buffer.from(piece).toString())).toEqual(['abc', 'def', 'ghi']);
-  });
-
-  test('do not hide an error as a short last piece', async () => {
-    const error = new Error('cut');
-    await expect(drain(rechunk(failing(error), 100))).rejects.toBe(error);
-  });
-});
-
 describe('collecting', () => {
   test('gives the whole, up to the limit and not a byte more', async () => {
     const bytes = randomBytes(100);
@@ -138,7 +106,6 @@ test('every stage releases its producer when it is left early', async () => {
   const stages: ((stream: ByteStream) => ByteStream)[] = [
     (stream) => meter().through(stream),
     (stream) => segmentMeter(7).through(stream),
-    (stream) => rechunk(stream, 7),
     (stream) => concat(stream, bytesOf('x')),
   ];
   for (const stage of stages) {

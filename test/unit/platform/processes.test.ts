@@ -140,13 +140,45 @@ describe('the output of a child', () => {
 
   test('is not read ahead of its consumer without bound', async () => {
     const marks = path.join(folder, 'marks');
-    const script = 'for i in 1 2 3 4 5 6 7 8 9 10; do head -c 1000000 /dev/zero; echo $i > "$1"; done';
+    const script = 'for i in $(seq 20); do head -c 1000000 /dev/zero; echo $i > "$1"; done';
     const stream = processes.output(shell(script, marks))[Symbol.asyncIterator]();
     await stream.next();
     await delay(200);
-    expect(Number(await readFile(marks, 'utf8').catch(() => '0'))).toBeLessThanOrEqual(1);
+    expect(Number(await readFile(marks, 'utf8').catch(() => '0'))).toBeLessThanOrEqual(5);
     await stream.return?.();
   });
+
+  test('is read ahead while its consumer is busy, so that the child need not wait', async () => {
+    const mark = path.join(folder, 'ahead');
+    const stream = processes.output(shell('head -c 3000000 /dev/zero; echo done > "$1"; sleep 300', mark))[Symbol.asyncIterator]();
+    await stream.next();
+    await eventually(async () => (await readFile(mark, 'utf8').catch(() => '')) === 'done\n');
+    await stream.return?.();
+  });
+
+  test('written in small portions comes in large pieces, every byte in its order', async () => {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of processes.output(shell('for i in $(seq 3000); do printf "%s a row of a table\n" $i; done')))
+      pieces.push(piece);
+    const text = Buffer.concat(pieces).toString();
+    expect(text).toBe(Array.from({ length: 3_000 }, (_, index) => `${index + 1} a row of a table\n`).join(''));
+    for (const piece of pieces.slice(0, -1)) expect(piece.byteLength).toBeGreaterThanOrEqual(32 * KiB);
+  });
+
+  test.skipIf(process.platform !== 'linux')(
+    'in bulk has the program’s own name in its errors, though its buffers were set for it',
+    async () => {
+      const sh = '/bin/sh';
+      const whole = await readAnyhow(
+        processes.output({ program: sh, args: ['-c', 'head -c 3000000 /dev/zero'], env: { PATH }, bulk: true }),
+      );
+      expect(whole).toEqual({ bytes: 3_000_000, error: undefined });
+      const { error } = await readAnyhow(
+        processes.output({ program: sh, args: ['-c', 'echo no rows >&2; exit 3'], env: { PATH }, bulk: true }),
+      );
+      expect(error).toMatchObject({ exitCode: 3, message: 'sh exited with status 3: no rows' });
+    },
+  );
 
   test('left early stops the child and its workers', async () => {
     const { command, leader, worker } = family('left', 'yes rows');
