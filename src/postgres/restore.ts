@@ -9,6 +9,7 @@ import { type ArchiveEntry, readArchiveHead } from './archive.ts';
 import { connect } from './client.ts';
 import { classifyFailure } from './client-errors.ts';
 import { targetError } from './database-errors.ts';
+import { buildEarly, planEarlyIndexes } from './early-indexes.ts';
 import { libpqEnvironment } from './libpq-environment.ts';
 import { planPasses, type Selection } from './passes.ts';
 import { privateDirectory } from './private-directory.ts';
@@ -54,6 +55,21 @@ const SESSION = [
   'idle_in_transaction_session_timeout=0',
 ];
 
+/** One pass of pg_restore. Defaults: no input, the whole restore's signal. */
+interface Pass {
+  readonly stdin?: ByteStream;
+  /** Settings of its session. */
+  readonly options?: readonly string[];
+  /** Further arguments. */
+  readonly more?: readonly string[];
+  readonly onStderr?: (text: string) => void;
+  readonly bulk?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** An index that is built beside the loading of rows takes the core that this leaves, and no more. */
+const ONE_CORE = 'max_parallel_maintenance_workers=0';
+
 /** Memory to build one index with, in MiB; each of `jobs` connections may take it. */
 const INDEX_MEMORY_MIB = 256;
 
@@ -85,12 +101,15 @@ export async function restoreArchive(
     if (request.noOwner) assertPolicyRoles(head.entries, passes.postData, roles);
     // Quoted, or a name with a "=" in it would be read as a connection string.
     const conninfo = `dbname='${request.settings.database.replaceAll(/[\\']/g, '\\$&')}'`;
-    const run = async (phase: RestorePhase, ids: readonly number[], stdin: ByteStream, options: readonly string[], ...more: string[]) => {
-      const started = deps.clock.monotonicMs();
-      const list = join(directory.path, `${phase}.list`);
+    const pass = async (
+      name: string,
+      ids: readonly number[],
+      { stdin = bytesOf(), options = [], more = [], ...rest }: Pass,
+    ): Promise<void> => {
+      const list = join(directory.path, `${name}.list`);
       await writeFile(list, ids.map((id) => `${id};\n`).join(''), { mode: 0o600 });
       await using libpq = await libpqEnvironment(request.settings, request.baseEnv, {
-        applicationName: `jetbackup pg_restore ${phase}`,
+        applicationName: `jetbackup pg_restore ${name}`,
         options: [...SESSION, ...options].map((option) => `-c ${option}`).join(' '),
       });
       const args = [
@@ -101,21 +120,49 @@ export async function restoreArchive(
         ...flags(request, noPrivileges),
         ...more,
       ];
+      const { onStderr, bulk = false } = rest;
+      const command = { program: request.tools.pgRestore, args, env: libpq.env, bulk, ...(onStderr === undefined ? {} : { onStderr }) };
       try {
-        await deps.processes.consume({ program: request.tools.pgRestore, args, env: libpq.env, bulk: phase === 'data' }, stdin, signal);
+        await deps.processes.consume(command, stdin, rest.signal ?? signal);
       } catch (error) {
         if (!(error instanceof ProcessFailed)) throw error;
-        throw classifyFailure(error, `restoring ${phase} into ${request.settings.database} failed`, restoreSymptoms, 'restore-failed');
+        throw classifyFailure(error, `restoring ${name} into ${request.settings.database} failed`, restoreSymptoms, 'restore-failed');
       }
-      request.onPhase?.(phase, deps.clock.monotonicMs() - started);
     };
-
-    await run('pre-data', passes.preData, bytesOf(), [], headFile);
-    await run('data', passes.data, concat(bytesOf(head.bytes), held.stream), []);
-    await held.drain(signal);
+    const phase = async (name: RestorePhase, work: () => Promise<void>) => {
+      const started = deps.clock.monotonicMs();
+      await work();
+      request.onPhase?.(name, deps.clock.monotonicMs() - started);
+    };
     const jobs = Math.max(1, Math.floor(request.jobs));
     const memory = [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`];
-    await run('post-data', passes.postData, bytesOf(), memory, `--jobs=${jobs}`, headFile);
+
+    // A build that fails ends the loading, and the other way round.
+    const stop = new AbortController();
+    const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+    const early = buildEarly(
+      jobs === 1 ? [] : planEarlyIndexes(head.entries, passes),
+      (id) => pass(`index-${id}`, [id], { options: [...memory, ONE_CORE], more: [headFile], signal: either }),
+      (error) => stop.abort(error),
+    );
+    try {
+      await phase('pre-data', () => pass('pre-data', passes.preData, { more: [headFile] }));
+      await phase('data', async () => {
+        const stdin = concat(bytesOf(head.bytes), held.stream);
+        await pass('data', passes.data, { stdin, more: ['--verbose'], onStderr: early.heard, bulk: true, signal: either });
+        await held.drain(either);
+      });
+    } catch (error) {
+      stop.abort(error);
+      await early.stop().done.catch(() => {});
+      throw error;
+    }
+    await phase('post-data', async () => {
+      const { begun, done } = early.stop();
+      await done;
+      const rest = passes.postData.filter((id) => !begun.has(id));
+      await pass('post-data', rest, { options: memory, more: [`--jobs=${jobs}`, headFile] });
+    });
   } finally {
     await held.close();
   }
