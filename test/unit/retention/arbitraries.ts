@@ -89,7 +89,7 @@ export interface Shape {
 const anything: Shape = { instants: instant, states: mostlyOk, databases: ['shop'], promises: true };
 
 /** Backups with ids of their own; in no order. Ids do not follow the instants, as on a host whose clock was set. */
-export function backups(shape: Partial<Shape> = {}, maxLength = 16): fc.Arbitrary<RecoveryPoint[]> {
+export function backups(shape: Partial<Shape> = {}, maxLength = 12): fc.Arbitrary<RecoveryPoint[]> {
   const { instants, states, databases, promises } = { ...anything, ...shape };
   const promise = promises ? rarely(instants) : fc.constant(undefined);
   const drawn = fc.record({
