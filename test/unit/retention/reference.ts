@@ -28,7 +28,8 @@ export function referenceKeep(points: readonly RecoveryPoint[], policy: Policy, 
     if (point.keepUntil !== undefined && newest.instant <= point.keepUntil) return true;
     if (counted.filter((other) => isNewer(other, point)).length < policy.minimumKeep) return true;
     if (policy.keepWithin !== undefined && point.instant >= cutoff(newest.instant, policy.keepWithin, timeZone)) return true;
-    return tierNames.some((tier) => {
+    const active = tierNames.filter((tier) => policy[tier] > 0);
+    return active.some((tier) => {
       const own = slot(tier, point.instant, timeZone);
       const newerSlots = new Set(
         counted
