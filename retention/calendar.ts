@@ -103,7 +103,7 @@ function weekSlot(day: number): Slot {
  * deleted would depend on when somebody looked.
  */
 export function monthsBefore(instant: number, months: number, timeZone: string): number {
-  const date = civil(localTime(instant, timeZone).day);
+  const date = civil(dayBegun(instant, timeZone));
   const index = date.year * 12 + (date.month - 1) - months;
   const year = Math.floor(index / 12);
   const month = index - year * 12 + 1;
@@ -111,13 +111,27 @@ export function monthsBefore(instant: number, months: number, timeZone: string):
   return startOfDay(Math.min(dayNumber(year, month, 1) + date.day - 1, nextMonth - 1), timeZone);
 }
 
+/**
+ * The last day that has begun by `instant`. Where a clock is set back over midnight (St. John's did so at 00:01 until
+ * 2011) the date goes back too, and a day that has begun stays begun: else a later instant could reach back further.
+ */
+function dayBegun(instant: number, timeZone: string): number {
+  const { day } = localTime(instant, timeZone);
+  return startOfDay(day + 1, timeZone) <= instant ? day + 1 : day;
+}
+
 /** The first instant at which the date is `day` or later; a day that the zone skipped begins where the next one does. */
 export function startOfDay(day: number, timeZone: string): number {
   const midnight = day * DAY_MS;
   let before = within(midnight - BEYOND_ANY_OFFSET_MS);
   let after = within(midnight + BEYOND_ANY_OFFSET_MS);
-  const offset = localTime(before, timeZone).offset;
-  if (offset === localTime(after, timeZone).offset) return within(midnight - offset);
+  const { offset } = localTime(before, timeZone);
+  const expected = within(midnight - offset);
+  const there = localTime(expected, timeZone);
+  if (there.offset === offset) return expected;
+  // The offset changed on the way. On each side of the change dates only go up, so halving finds the one beginning.
+  if (there.day < day) before = expected;
+  else after = expected;
   while (after - before > SECOND_MS) {
     const middle = Math.floor((before + after) / 2 / SECOND_MS) * SECOND_MS;
     if (localTime(middle, timeZone).day < day) before = middle;

@@ -138,6 +138,16 @@ test('ten minutes ahead of the clock is not yet the future', () => {
   expect(ahead(600_001).keep[0]?.reasons[0]).toEqual({ kind: 'future' });
 });
 
+test('a clock that gives no number makes everything future and nothing old', () => {
+  const points = [point('2026-11-24T01:00Z'), point('2026-11-25T01:00Z')];
+  expect(planRetention(points, resolvePolicy({ daily: 1 }), { ...berlin, now: Number.NaN }).expire).toEqual([]);
+});
+
+test('a time zone that does not exist is an error, not a plan', () => {
+  const points = [point('2026-11-24T01:00Z')];
+  expect(() => planRetention(points, resolvePolicy({ daily: 1 }), { ...berlin, timeZone: 'Europe/Berlni' })).toThrow(RangeError);
+});
+
 test('a freeze and a failed run hold only what would have gone, and say how much', () => {
   const points = ['crm', 'shop', 'wiki'].flatMap((database) => [
     point('2026-11-24T01:00Z', { database }),

@@ -85,6 +85,9 @@ function slotAt(tier: Tier, local: Temporal.ZonedDateTime): { readonly name: str
 
 function cutoff(instant: number, within: { readonly milliseconds: number; readonly months: number }, timeZone: string): number {
   if (within.months === 0) return instant - within.milliseconds;
-  const day = Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(timeZone).toPlainDate();
+  // The latest date that the wall has shown by then: over two hours, since a clock that is set back over midnight shows one again.
+  const day = Array.from({ length: 120 }, (_, minutes) => Temporal.Instant.fromEpochMilliseconds(instant - minutes * 60_000))
+    .map((earlier) => earlier.toZonedDateTimeISO(timeZone).toPlainDate())
+    .reduce((latest, date) => (Temporal.PlainDate.compare(date, latest) > 0 ? date : latest));
   return day.subtract({ months: within.months }).toZonedDateTime(timeZone).epochMilliseconds;
 }
