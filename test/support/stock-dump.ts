@@ -21,6 +21,7 @@ export async function stockDump(at: PostgresServer, database: string, options: r
   // \restrict carries a random word, and pg_attver is a mark of the server's own, which a pg_dump older than it writes out;
   // rows come in the order in which they lie, which is no part of the content.
   return stdout
+    .replaceAll(/, pg_attver=\d+|pg_attver=\d+, /g, '')
     .split('\n')
     .filter((line) => !/^\\(un)?restrict |^--| SET \(pg_attver=\d+\);$/.test(line))
     .sort();
