@@ -1,6 +1,3 @@
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadJetAdmin, type SqlSession } from '../../scripts/fixtures/jetadmin.ts';
@@ -8,8 +5,8 @@ import { createTortureRoles, loadTorture, oddEncodings } from '../../scripts/fix
 import { makeCliFolder } from '../support/cli.ts';
 import { clientTools } from '../support/client-tools.ts';
 import { type PostgresMajor, type PostgresServer, startPostgres } from '../support/postgres.ts';
+import { stockDump, stockRestore } from '../support/stock-dump.ts';
 
-const execute = promisify(execFile);
 const majors = [15, 17, 18] as const;
 const servers = new Map<PostgresMajor, PostgresServer>();
 
@@ -58,40 +55,6 @@ afterAll(async () => {
   await Promise.all([...servers.values()].map((running) => running.stop()));
 });
 
-function libpq(at: PostgresServer, database: string): Record<string, string> {
-  return { PGHOST: at.host, PGPORT: String(at.port), PGUSER: at.user, PGPASSWORD: at.password, PGDATABASE: database };
-}
-
-/** What the stock pg_dump says of a whole database: an opinion that owes jetbackup nothing. */
-async function stockDump(at: PostgresServer, database: string): Promise<string[]> {
-  const { directory } = await clientTools(at.major);
-  const { stdout } = await execute(join(directory, 'pg_dump'), ['--inserts'], {
-    env: libpq(at, database),
-    maxBuffer: 512 * 1024 * 1024,
-    encoding: 'latin1',
-  });
-  // \restrict carries a random word; rows come in the order in which they lie, which is no part of the content.
-  return stdout
-    .split('\n')
-    .filter((line) => !/^\\(un)?restrict |^--/.test(line))
-    .sort();
-}
-
-/** The same by pg_dump and pg_restore alone: what they change on the way (how expressions are written, the order of inherited columns) is right. */
-async function stockRestore(at: PostgresServer, database: string, restored: string): Promise<void> {
-  const { directory } = await clientTools(at.major);
-  const sample = samples.find(({ name }) => name === database);
-  await at.query(`CREATE DATABASE "${restored}" ${sample?.create}`);
-  const archive = await execute(join(directory, 'pg_dump'), ['-Fc'], {
-    env: libpq(at, database),
-    maxBuffer: 512 * 1024 * 1024,
-    encoding: 'buffer',
-  });
-  const restoring = execute(join(directory, 'pg_restore'), ['--exit-on-error', `--dbname=${restored}`], { env: libpq(at, restored) });
-  restoring.child.stdin?.end(archive.stdout);
-  await restoring;
-}
-
 describe.each([
   [15, 15],
   [17, 17],
@@ -99,7 +62,7 @@ describe.each([
   [15, 17],
   [17, 18],
 ] as const)('from PostgreSQL %i into %i', (from, to) => {
-  test.each(samples.map(({ name }) => name))('%s comes back equal through the command line', async (name) => {
+  test.each(samples)('$name comes back equal through the command line', async ({ name, create }) => {
     const [source, target] = [server(from), server(to)];
     await using folder = await makeCliFolder({ DATABASE_URL: source.url(name), JETBACKUP_REPOSITORY: './repository' });
     // Client programs of the right major are found by themselves only where they are installed.
@@ -113,7 +76,7 @@ describe.each([
     expect(code, stderr).toBe(0);
     expect(json()).toMatchObject({ restoredDatabase: restored, result: { compared: true, warnings: [] } });
     if (from === to) {
-      await stockRestore(source, name, `${name}_by_stock_tools`);
+      await stockRestore(source, name, `${name}_by_stock_tools`, create);
       expect(await stockDump(target, restored)).toEqual(await stockDump(target, `${name}_by_stock_tools`));
       await target.query(`DROP DATABASE "${name}_by_stock_tools"`);
     }

@@ -40,6 +40,8 @@ export interface PostgresServer extends AsyncDisposable {
   query(sql: string, database?: string): Promise<Row[]>;
   /** Runs a command in the container as root; never throws for its exit status. */
   exec(command: readonly string[]): Promise<{ readonly exitCode: number; readonly output: string }>;
+  /** Puts what is in a folder of this machine into one of the container. */
+  copyInto(folder: string, target: string): Promise<void>;
   /** Kills the server and removes its container and volumes. */
   stop(): Promise<void>;
 }
@@ -109,6 +111,7 @@ export async function startPostgres(major: PostgresMajor, options: PostgresOptio
       const { exitCode, output } = await container.exec([...command]);
       return { exitCode, output };
     },
+    copyInto: (source, target) => container.copyDirectoriesToContainer([{ source, target }]),
     stop,
     [Symbol.asyncDispose]: stop,
   };
