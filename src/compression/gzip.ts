@@ -1,4 +1,4 @@
-import { constants, createGunzip, createGzip } from 'node:zlib';
+import { constants, createGunzip, createGzip, type Gzip, type ZlibReset } from 'node:zlib';
 import { blockCompressor } from './block-compressor.ts';
 import { compressBlocks } from './blocks.ts';
 import type { Codec } from './codec.ts';
@@ -26,10 +26,15 @@ export interface BlockOptions {
 export function gzipCodec({ level, inFlight }: BlockOptions): Codec {
   // A member for every write.
   const options = { level, memLevel: 9, chunkSize: OUTPUT_BYTES, flush: constants.Z_FINISH };
+  const create = () => {
+    // Documented for all of deflate's formats; the types know it of two.
+    const engine = createGzip(options) as Gzip & ZlibReset;
+    return blockCompressor(engine, () => engine.reset());
+  };
   return {
     name: 'gzip',
     extension: '.gz',
-    compress: (plain) => compressBlocks(plain, () => blockCompressor(createGzip(options)), inFlight),
+    compress: (plain) => compressBlocks(plain, create, inFlight),
     decompress: (compressed) => decompressMembers(compressed, 'gzip', () => createGunzip(engineOptions)),
   };
 }

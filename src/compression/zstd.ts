@@ -17,7 +17,7 @@ const WINDOW_LOG_MAX = 27;
 /** Zstandard (RFC 8878); each block is a frame of its own with a checksum of its content, and any zstd file is read. */
 export function zstdCodec({ level, inFlight }: BlockOptions): Codec {
   const params = { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 };
-  // A frame for every write.
+  // A frame for every write. Never reset: node:zlib's reset() makes a new context and forgets `params`.
   const options = { params, chunkSize: OUTPUT_BYTES, flush: constants.ZSTD_e_end };
   return {
     name: 'zstd',

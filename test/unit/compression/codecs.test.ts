@@ -47,6 +47,13 @@ describe.each(codecNames)('%s', (name) => {
     if (size > 1000) expect(compressed.byteLength).toBeLessThan(size / 2);
   });
 
+  test('compresses the tenth block as it does the first', async () => {
+    const block = rows(MiB);
+    const one = await collect(codec.compress(bytesOf(block)), 64 * MiB);
+    const ten = await collect(codec.compress(bytesOf(...Array.from({ length: 10 }, () => block))), 64 * MiB);
+    expect(Buffer.concat(Array.from({ length: 10 }, () => one)).equals(ten)).toBe(true);
+  });
+
   test('brings bytes back that do not compress', async () => {
     const plain = randomBytes(2 * MiB + 5);
     expect(plain.equals(await decompress(await collect(codec.compress(bytesOf(plain)), 64 * MiB)))).toBe(true);
