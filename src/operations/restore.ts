@@ -193,7 +193,7 @@ async function restoreInto(
   );
   try {
     await load(deps, input, run, { staging, folder, dump, tools, choices }, signal);
-    await run.phase('analyze', 'collecting statistics', () => analyzeDatabase(staging.settings, signal));
+    await run.phase('analyze', 'collecting statistics', () => analyzeDatabase(staging.settings, input.jobs, signal));
     if (expected !== undefined) {
       await run.phase('checks', 'comparing with the backup’s fingerprint', () => compare(deps, staging, expected, input, signal));
     }

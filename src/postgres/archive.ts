@@ -1,6 +1,5 @@
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError } from '../core/errors.ts';
-import { isPlainIndex } from './plain-index.ts';
 import { rolesOfPolicy } from './policy-roles.ts';
 
 export type Section = 'pre-data' | 'data' | 'post-data';
@@ -23,8 +22,6 @@ export interface ArchiveEntry {
   readonly hasData: boolean;
   /** Of a policy: the roles that it is for, which no option of pg_restore leaves out. */
   readonly policyRoles?: readonly string[];
-  /** Of an index, or of a constraint that makes one: whether it is over plain columns (`isPlainIndex`). */
-  readonly isPlainIndex?: boolean;
   readonly dependencies: readonly number[];
 }
 
@@ -209,7 +206,6 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
       hasData,
       dependencies,
       ...(desc === 'POLICY' ? { policyRoles: rolesOfPolicy(definition ?? '') } : {}),
-      ...(desc === 'INDEX' || desc === 'CONSTRAINT' ? { isPlainIndex: isPlainIndex(definition ?? '') } : {}),
     });
   }
   return { bytes: buffer.subarray(0, read.position()), formatVersion: `${major}.${minor}`, serverVersion, dumpVersion, database, entries };

@@ -6,10 +6,11 @@ import { JetbackupError } from '../core/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { ProcessFailed, type ProcessRunner } from '../platform/processes.ts';
 import { type ArchiveEntry, readArchiveHead } from './archive.ts';
+import { integerSize } from './archive-blocks.ts';
+import { dealRows } from './archive-lanes.ts';
 import { connect } from './client.ts';
 import { classifyFailure } from './client-errors.ts';
 import { targetError } from './database-errors.ts';
-import { buildEarly, planEarlyIndexes } from './early-indexes.ts';
 import { libpqEnvironment } from './libpq-environment.ts';
 import { planPasses, type Selection } from './passes.ts';
 import { privateDirectory } from './private-directory.ts';
@@ -55,20 +56,20 @@ const SESSION = [
   'idle_in_transaction_session_timeout=0',
 ];
 
-/** One pass of pg_restore. Defaults: no input, the whole restore's signal. */
+/** One pass of pg_restore. */
 interface Pass {
+  /** Default: none. */
   readonly stdin?: ByteStream;
   /** Settings of its session. */
   readonly options?: readonly string[];
   /** Further arguments. */
   readonly more?: readonly string[];
-  readonly onStderr?: (text: string) => void;
-  readonly bulk?: boolean;
-  readonly signal?: AbortSignal;
+  /** Default: the whole restore's. */
+  readonly within?: AbortSignal | undefined;
 }
 
-/** An index that is built beside the loading of rows takes the core that this leaves, and no more. */
-const ONE_CORE = 'max_parallel_maintenance_workers=0';
+/** Backends that parse rows at once. One core decrypts and decompresses enough for about as many. */
+const MOST_LANES = 4;
 
 /** Memory to build one index with, in MiB; each of `jobs` connections may take it. */
 const INDEX_MEMORY_MIB = 256;
@@ -101,11 +102,7 @@ export async function restoreArchive(
     if (request.noOwner) assertPolicyRoles(head.entries, passes.postData, roles);
     // Quoted, or a name with a "=" in it would be read as a connection string.
     const conninfo = `dbname='${request.settings.database.replaceAll(/[\\']/g, '\\$&')}'`;
-    const pass = async (
-      name: string,
-      ids: readonly number[],
-      { stdin = bytesOf(), options = [], more = [], ...rest }: Pass,
-    ): Promise<void> => {
+    const pass = async (name: string, ids: readonly number[], { stdin = bytesOf(), options = [], more = [], within = signal }: Pass) => {
       const list = join(directory.path, `${name}.list`);
       await writeFile(list, ids.map((id) => `${id};\n`).join(''), { mode: 0o600 });
       await using libpq = await libpqEnvironment(request.settings, request.baseEnv, {
@@ -120,10 +117,8 @@ export async function restoreArchive(
         ...flags(request, noPrivileges),
         ...more,
       ];
-      const { onStderr, bulk = false } = rest;
-      const command = { program: request.tools.pgRestore, args, env: libpq.env, bulk, ...(onStderr === undefined ? {} : { onStderr }) };
       try {
-        await deps.processes.consume(command, stdin, rest.signal ?? signal);
+        await deps.processes.consume({ program: request.tools.pgRestore, args, env: libpq.env, bulk: true }, stdin, within);
       } catch (error) {
         if (!(error instanceof ProcessFailed)) throw error;
         throw classifyFailure(error, `restoring ${name} into ${request.settings.database} failed`, restoreSymptoms, 'restore-failed');
@@ -135,37 +130,47 @@ export async function restoreArchive(
       request.onPhase?.(name, deps.clock.monotonicMs() - started);
     };
     const jobs = Math.max(1, Math.floor(request.jobs));
-    const memory = [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`];
 
-    // A build that fails ends the loading, and the other way round.
-    const stop = new AbortController();
-    const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-    const early = buildEarly(
-      jobs === 1 ? [] : planEarlyIndexes(head.entries, passes),
-      (id) => pass(`index-${id}`, [id], { options: [...memory, ONE_CORE], more: [headFile], signal: either }),
-      (error) => stop.abort(error),
-    );
-    try {
-      await phase('pre-data', () => pass('pre-data', passes.preData, { more: [headFile] }));
-      await phase('data', async () => {
-        const stdin = concat(bytesOf(head.bytes), held.stream);
-        await pass('data', passes.data, { stdin, more: ['--verbose'], onStderr: early.heard, bulk: true, signal: either });
-        await held.drain(either);
+    await phase('pre-data', () => pass('pre-data', passes.preData, { more: [headFile] }));
+    await phase('data', async () => {
+      const lanes = dealRows(held.stream, integerSize(head.bytes), Math.min(jobs, MOST_LANES));
+      const tables = new Set(head.entries.flatMap(({ desc, dumpId }) => (desc === 'TABLE DATA' ? [dumpId] : [])));
+      await together(signal, lanes, (lane, index, within) => {
+        // Sequences and large objects are set once.
+        const ids = index === 0 ? passes.data : passes.data.filter((id) => tables.has(id));
+        return pass(index === 0 ? 'data' : `data-${index + 1}`, ids, { stdin: concat(bytesOf(head.bytes), lane), within });
       });
-    } catch (error) {
-      stop.abort(error);
-      await early.stop().done.catch(() => {});
-      throw error;
-    }
-    await phase('post-data', async () => {
-      const { begun, done } = early.stop();
-      await done;
-      const rest = passes.postData.filter((id) => !begun.has(id));
-      await pass('post-data', rest, { options: memory, more: [`--jobs=${jobs}`, headFile] });
+      await held.drain(signal);
+    });
+    await phase('post-data', () => {
+      const options = [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`];
+      return pass('post-data', passes.postData, { options, more: [`--jobs=${jobs}`, headFile] });
     });
   } finally {
     await held.close();
   }
+}
+
+/** Runs them side by side; the first that fails stops the others, and its error is the one that is told. */
+async function together<T>(
+  signal: AbortSignal | undefined,
+  items: readonly T[],
+  run: (item: T, index: number, within: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const stop = new AbortController();
+  const within = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+  let failure: { readonly error: unknown } | undefined;
+  await Promise.all(
+    items.map(async (item, index) => {
+      try {
+        await run(item, index, within);
+      } catch (error) {
+        failure ??= { error };
+        stop.abort(error);
+      }
+    }),
+  );
+  if (failure !== undefined) throw failure.error;
 }
 
 function flags({ noOwner, noTablespaces }: RestoreRequest, noPrivileges: boolean): string[] {

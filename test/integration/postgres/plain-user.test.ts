@@ -49,7 +49,7 @@ describe('a user who is no superuser', () => {
       noOwner: true,
     });
     await fill(staging, archive, used, { noOwner: true });
-    await analyzeDatabase(staging.settings);
+    await analyzeDatabase(staging.settings, 2);
     await staging.promote('copy');
     expect(await server.query('SELECT v FROM t JOIN c ON c.t = t.id', 'copy')).toEqual([{ v: '"a"=>"1"' }]);
     expect(await sweepStaging(settings)).toEqual([]);

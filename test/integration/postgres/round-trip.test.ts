@@ -77,7 +77,7 @@ describe.each<PostgresMajor>([15, 17, 18])('PostgreSQL %i', (major) => {
     expect(staging.name).toBe('copy_jetbackup_abc123');
     const phases: RestorePhase[] = [];
     await fill(staging, taken.archive, used, { onPhase: (phase) => phases.push(phase) });
-    await analyzeDatabase(staging.settings);
+    await analyzeDatabase(staging.settings, 2);
     await staging.promote('copy');
 
     expect(phases).toEqual(['pre-data', 'data', 'post-data']);
