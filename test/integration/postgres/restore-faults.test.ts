@@ -209,7 +209,8 @@ describe('a restore that cannot go well', () => {
     archive.set(Buffer.from('zz99'), at);
     const error = await failure(fill(staging, archive, used));
     expect(error.code).toBe('restore-failed');
-    expect(error.message).toContain('COPY t, line 4999');
+    // Of its lane, not of the table.
+    expect(error.message).toMatch(/COPY t, line \d+/);
     expect(error.message).not.toContain(content);
   });
 
