@@ -7,6 +7,8 @@ import type { Key } from '../storage/store.ts';
 export const REPOSITORY_KEY: Key = 'jetbackup.json';
 export const RECOVERY_KEY: Key = 'RECOVERY.md';
 const MANIFEST_NAME = 'manifest.json';
+const MARK_NAME = 'mark.json';
+export const RUNS_PREFIX: Key = 'runs/';
 
 export function databasePrefix(database: DatabaseName): Key {
   return `${database}/`;
@@ -20,8 +22,18 @@ export function manifestKey(database: DatabaseName, id: Id): Key {
   return `${backupPrefix(database, id)}${MANIFEST_NAME}`;
 }
 
+/** What an operator decided about a backup afterwards (`core/mark.ts`). */
+export function markKey(database: DatabaseName, id: Id): Key {
+  return `${backupPrefix(database, id)}${MARK_NAME}`;
+}
+
+/** The newest backup whose collapse an operator has accepted. */
+export function acceptanceKey(database: DatabaseName): Key {
+  return `${databasePrefix(database)}accepted.json`;
+}
+
 export function runRecordKey(id: Id): Key {
-  return `runs/${id.slice(0, 4)}/${id.slice(4, 6)}/${id}.json`;
+  return `${RUNS_PREFIX}${id.slice(0, 4)}/${id.slice(4, 6)}/${id}.json`;
 }
 
 const stems: Record<ArtifactKind, string> = {
@@ -57,4 +69,14 @@ export function placeOf(key: Key): Place | undefined {
 
 export function isManifest(place: Place): boolean {
   return place.name === MANIFEST_NAME;
+}
+
+export function isMark(place: Place): boolean {
+  return place.name === MARK_NAME;
+}
+
+/** The id of the run record at a key, or undefined when it is none. */
+export function runOf(key: Key): Id | undefined {
+  const id = /^runs\/\d{4}\/\d{2}\/([^/]+)\.json$/.exec(key)?.[1];
+  return id !== undefined && idPattern.test(id) && runRecordKey(id) === key ? id : undefined;
 }

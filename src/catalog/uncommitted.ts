@@ -72,20 +72,20 @@ export async function surveyDatabase(store: ObjectStore, database: DatabaseName,
 /**
  * Removes what dead runs left: objects and unfinished uploads of the given folders. A run is dead when its claim names
  * `source`, whose lock the caller holds (an hour later where it was committing), or when nothing was written in its
- * folder for 48 hours. Returns the ids that were removed.
+ * folder for 48 hours; without a `source` only the latter. Returns the ids that were removed.
  */
 export async function removeDeadRuns(
   store: ObjectStore,
   database: DatabaseName,
   uncommitted: readonly Uncommitted[],
-  holder: { readonly source: string; readonly now: Temporal.Instant },
+  holder: { readonly source: string | undefined; readonly now: Temporal.Instant },
   signal: AbortSignal,
 ): Promise<Id[]> {
   const removed: Id[] = [];
   for (const { id, written } of uncommitted) {
     const silentFor = (age: Temporal.Duration) => Temporal.Instant.compare(written.add(age), holder.now) < 0;
     const claim = await readClaim(store, { database, id }, signal);
-    const ours = claim?.source === holder.source && (!claim.committing || silentFor(COMMITTING_AGE));
+    const ours = claim !== undefined && claim.source === holder.source && (!claim.committing || silentFor(COMMITTING_AGE));
     if (!ours && !silentFor(ORPHAN_AGE)) continue;
     await removeUncommitted(store, { database, id }, holder.now, signal);
     removed.push(id);

@@ -129,11 +129,11 @@ export type Manifest = z.infer<typeof ManifestSchema>;
 /** A manifest larger than this is not one: 8 MiB segments give 9 bytes of manifest per MiB, so this is well past 1 TiB. */
 export const MANIFEST_MAX_BYTES = 64 * 1024 * 1024;
 
-/** The bytes that are signed: RFC 8785 (JCS) of the manifest without its `signature`. `jq -cjS 'del(.signature)'` gives the same for the values that occur. */
-export function canonicalBytes(manifest: UnsignedManifest | Manifest): Uint8Array {
-  const { signature: _, ...unsigned } = manifest as Manifest;
+/** The bytes that are signed: RFC 8785 (JCS) of a document without its `signature`. `jq -cjS 'del(.signature)'` gives the same for the values that occur. */
+export function canonicalBytes(document: object): Uint8Array {
+  const { signature: _, ...unsigned } = document as { signature?: unknown };
   const text = canonicalize(unsigned);
-  if (text === undefined) throw new TypeError('a manifest is always an object');
+  if (text === undefined) throw new TypeError('what is signed is always an object');
   return Buffer.from(text, 'utf8');
 }
 

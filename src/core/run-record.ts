@@ -8,11 +8,21 @@ const codes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
 export const PhaseSchema = z.strictObject({ phase: z.string(), ms: z.int().nonnegative(), bytes: z.int().nonnegative().optional() });
 export type Phase = z.infer<typeof PhaseSchema>;
 
-/** What every backup and restore leaves under runs/<yyyy>/<mm>/<id>.json, whether it went well or not. It never holds a secret. */
+/** What a prune decided and did, for whoever asks later where a backup went. */
+export const PrunedSchema = z.strictObject({
+  kept: z.int().nonnegative(),
+  /** Each backup that was deleted, with every rule by which it could have stayed and did not. */
+  deleted: z.array(z.strictObject({ id: IdSchema, snapshotInstant: z.iso.datetime(), bytes: z.int().nonnegative(), reasons: z.array(z.string()) })),
+  /** Backups that were to go and that the store refuses to delete yet: until when, or `legal-hold`. */
+  locked: z.array(z.strictObject({ id: IdSchema, until: z.string() })),
+});
+export type Pruned = z.infer<typeof PrunedSchema>;
+
+/** What every backup, restore and prune leaves under runs/<yyyy>/<mm>/<id>.json, whether it went well or not. It never holds a secret. */
 export const RunRecordSchema = z.strictObject({
   format: z.literal(1),
   id: IdSchema,
-  operation: z.enum(['backup', 'restore']),
+  operation: z.enum(['backup', 'restore', 'prune']),
   database: DatabaseNameSchema,
   /** The backup that was made or restored; null when the run failed before there was one. */
   backup: IdSchema.nullable(),
@@ -26,5 +36,7 @@ export const RunRecordSchema = z.strictObject({
   /** Restores only: seconds from request to the last check passed, and incident instant minus snapshot instant. */
   rtoSeconds: z.number().nonnegative().nullable(),
   rpoSeconds: z.number().nullable(),
+  /** Prunes only. */
+  pruned: PrunedSchema.optional(),
 });
 export type RunRecord = z.infer<typeof RunRecordSchema>;

@@ -8,7 +8,7 @@ import {
 } from 'node:crypto';
 import { sha256Hex } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
-import { canonicalBytes, encodeManifest, type Manifest, parseManifest, type UnsignedManifest } from '../core/manifest.ts';
+import { canonicalBytes, encodeManifest, type Manifest, parseManifest, type Signature, type UnsignedManifest } from '../core/manifest.ts';
 
 /** An Ed25519 public key (RFC 8032) that manifests may be signed with. */
 export interface PublicKey {
@@ -87,8 +87,7 @@ export function publicKeyPem(publicKey: PublicKey): string {
  * refuses throws here, while the backup can still fail, and not on the day of the restore.
  */
 export function sign(manifest: UnsignedManifest, key: SigningKey): Manifest {
-  const value = signBytes(null, canonicalBytes(manifest), key.key).toString('base64');
-  const signed: Manifest = { ...manifest, signature: { algorithm: 'ed25519', keyId: key.publicKey.keyId, value } };
+  const signed: Manifest = { ...manifest, signature: signatureOf(manifest, key) };
   try {
     verify(parseManifest(encodeManifest(signed), 'the new manifest'), [key.publicKey]);
   } catch (cause) {
@@ -97,31 +96,41 @@ export function sign(manifest: UnsignedManifest, key: SigningKey): Manifest {
   return signed;
 }
 
+/** Signs what an operator decided. */
+export function signDocument<T extends object>(document: T, key: SigningKey): T & { readonly signature: Signature } {
+  return { ...document, signature: signatureOf(document, key) };
+}
+
+function signatureOf(document: object, { key, publicKey }: SigningKey): Signature {
+  return { algorithm: 'ed25519', keyId: publicKey.keyId, value: signBytes(null, canonicalBytes(document), key).toString('base64') };
+}
+
 /** Returns only when one of `publicKeys` signed exactly this manifest; else throws `not-authentic`. */
 export function verify(manifest: Manifest, publicKeys: readonly PublicKey[]): void {
-  const { keyId, value } = manifest.signature;
+  verifyDocument(manifest, `the manifest of ${manifest.id}`, publicKeys);
+}
+
+/** Returns only when one of `publicKeys` signed exactly this document, which `what` names in errors; else throws `not-authentic`. */
+export function verifyDocument(document: { readonly signature: Signature }, what: string, publicKeys: readonly PublicKey[]): void {
+  const { keyId, value } = document.signature;
   const publicKey = publicKeys.find((candidate) => candidate.keyId === keyId);
   if (publicKey === undefined) {
     const trusted = publicKeys.length === 0 ? 'none is' : `only ${publicKeys.map((candidate) => candidate.keyId).join(', ')} are`;
-    throw new JetbackupError('not-authentic', `the manifest of ${manifest.id} is signed with key ${keyId}, which is not trusted here`, {
+    throw new JetbackupError('not-authentic', `${what} is signed with key ${keyId}, which is not trusted here`, {
       hint: `Of the keys in signing.publicKey, ${trusted} trusted. If ${keyId} is an earlier key of yours, add its public key there; if not, somebody else wrote this backup: do not restore it.`,
     });
   }
   let signed: Uint8Array;
   try {
-    signed = canonicalBytes(manifest);
+    signed = canonicalBytes(document);
   } catch (cause) {
     // JCS has no form for a lone surrogate, so nothing that holds one was ever signed.
-    throw new JetbackupError('not-authentic', `the manifest of ${manifest.id} has no canonical form, so it was never signed`, { cause });
+    throw new JetbackupError('not-authentic', `${what} has no canonical form, so it was never signed`, { cause });
   }
   if (!verifyBytes(null, signed, publicKey.key, Buffer.from(value, 'base64'))) {
-    throw new JetbackupError(
-      'not-authentic',
-      `the signature of the manifest of ${manifest.id} does not hold: it was changed after it was signed`,
-      {
-        hint: 'Do not restore from it. Take another backup (jetbackup list), and find out who can write to the repository.',
-      },
-    );
+    throw new JetbackupError('not-authentic', `the signature of ${what} does not hold: it was changed after it was signed`, {
+      hint: 'Do not restore from it. Take another backup (jetbackup list), and find out who can write to the repository.',
+    });
   }
 }
 

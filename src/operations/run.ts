@@ -3,7 +3,7 @@ import { bytesOf } from '../core/bytes.ts';
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import type { Progress } from '../core/progress.ts';
-import type { Phase, RunRecord } from '../core/run-record.ts';
+import type { Phase, Pruned, RunRecord } from '../core/run-record.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
 import type { ObjectStore } from '../storage/store.ts';
 
@@ -40,6 +40,7 @@ export interface RunOutcome {
   readonly backup: Id | null;
   readonly rtoSeconds?: number;
   readonly rpoSeconds?: number;
+  readonly pruned?: Pruned;
 }
 
 export function startRun(deps: RunDeps, operation: RunRecord['operation'], database: string, id: Id): Run {
@@ -63,6 +64,7 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
     phases,
     rtoSeconds: outcome.rtoSeconds ?? null,
     rpoSeconds: outcome.rpoSeconds ?? null,
+    ...(outcome.pruned === undefined ? {} : { pruned: outcome.pruned }),
   });
 
   // A record that cannot be written changes nothing about what was done: it is told, and the run's own result stands.

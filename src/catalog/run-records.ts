@@ -1,0 +1,67 @@
+import type { Temporal } from 'temporal-polyfill';
+import { collect } from '../core/bytes.ts';
+import { isJetbackupError } from '../core/errors.ts';
+import type { DatabaseName, Id } from '../core/ids.ts';
+import { type RunRecord, RunRecordSchema } from '../core/run-record.ts';
+import type { ObjectStore } from '../storage/store.ts';
+import { idInstant } from './catalog.ts';
+import { RUNS_PREFIX, runOf, runRecordKey } from './layout.ts';
+
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/** Ids of all run records, oldest first. */
+export async function listRuns(store: ObjectStore, signal: AbortSignal): Promise<Id[]> {
+  const ids: Id[] = [];
+  for await (const { key } of store.list(RUNS_PREFIX, signal)) {
+    const id = runOf(key);
+    if (id !== undefined) ids.push(id);
+  }
+  return ids.sort();
+}
+
+/** Undefined where it is gone or cannot be read: records are notes, and nothing of the data depends on one. */
+export async function readRun(store: ObjectStore, id: Id, signal: AbortSignal): Promise<RunRecord | undefined> {
+  try {
+    const bytes = await collect(await store.get(runRecordKey(id), { signal }), MAX_BYTES);
+    const parsed = RunRecordSchema.safeParse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+    return parsed.success && parsed.data.id === id ? parsed.data : undefined;
+  } catch (error) {
+    if (isJetbackupError(error, 'storage-not-found') || error instanceof SyntaxError || error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Which of these databases had a backup run after its newest committed backup that did not succeed. Reads only what may
+ * say so: records newer than the newest backup of a database that is still undecided, newest first.
+ */
+export async function failedSince(
+  store: ObjectStore,
+  runs: readonly Id[],
+  newest: ReadonlyMap<DatabaseName, Id>,
+  signal: AbortSignal,
+): Promise<Set<DatabaseName>> {
+  const undecided = new Map(newest);
+  const failed = new Set<DatabaseName>();
+  for (const id of runs.toReversed()) {
+    for (const [database, backup] of undecided) if (backup >= id) undecided.delete(database);
+    if (undecided.size === 0) break;
+    const record = await readRun(store, id, signal);
+    if (record?.operation !== 'backup' || !undecided.has(record.database)) continue;
+    if (record.result !== 'succeeded') failed.add(record.database);
+    undecided.delete(record.database);
+  }
+  return failed;
+}
+
+/** Deletes the records of runs that began before `before`; returns how many. */
+export async function removeRunsBefore(
+  store: ObjectStore,
+  runs: readonly Id[],
+  before: Temporal.Instant,
+  signal: AbortSignal,
+): Promise<number> {
+  const old = runs.filter((id) => idInstant(id).epochMilliseconds < before.epochMilliseconds);
+  for (const id of old) await store.delete(runRecordKey(id), signal);
+  return old.length;
+}

@@ -1,0 +1,198 @@
+import { Temporal } from 'temporal-polyfill';
+import { detectCollapse } from '../../retention/anomaly.ts';
+import { planRetention, type RetentionPlan } from '../../retention/plan.ts';
+import type { RecoveryPoint } from '../../retention/points.ts';
+import type { Policy } from '../../retention/policy.ts';
+import { authenticate } from '../catalog/authenticate.ts';
+import { idInstant, readManifest } from '../catalog/catalog.ts';
+import { databasePrefix, isManifest, isMark, placeOf } from '../catalog/layout.ts';
+import { readAcceptance, readMark, type Trust } from '../catalog/marks.ts';
+import { failedSince, listRuns } from '../catalog/run-records.ts';
+import { isJetbackupError, messageOf } from '../core/errors.ts';
+import type { DatabaseName, Id } from '../core/ids.ts';
+import { artifactOf, type Manifest } from '../core/manifest.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Key, ObjectStore } from '../storage/store.ts';
+import { openRepository } from './repository.ts';
+
+export interface RetentionDeps {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  /** Without any, every manifest counts as unreadable, and nothing goes. */
+  readonly publicKeys: Trust['publicKeys'];
+}
+
+export interface RetentionOf {
+  readonly database: DatabaseName;
+  readonly policy: Policy;
+  /** Share of the median of earlier backups below which rows or size have collapsed, and deletion is frozen; 0 turns this off. */
+  readonly collapseRatio: number;
+}
+
+export interface RetentionInput {
+  readonly databases: readonly RetentionOf[];
+  /** IANA name: whose days, weeks and months count. */
+  readonly timeZone: string;
+}
+
+/** A folder of a backup in the repository, committed or not. */
+export interface Folder {
+  readonly database: DatabaseName;
+  readonly id: Id;
+  readonly committed: boolean;
+  readonly marked: boolean;
+  readonly keys: readonly Key[];
+  readonly bytes: number;
+  /** When something in it was last written, by the store's clock. */
+  readonly written: Temporal.Instant;
+}
+
+export interface DatabaseSurvey {
+  readonly of: RetentionOf;
+  readonly folders: readonly Folder[];
+  /** One for each committed folder, oldest first. */
+  readonly points: readonly RecoveryPoint[];
+  readonly plan: RetentionPlan;
+  /** The backup whose collapse keeps everything from being deleted, until it is accepted. */
+  readonly frozenBy: Id | undefined;
+}
+
+export interface RetentionSurvey {
+  readonly repository: string;
+  readonly databases: readonly DatabaseSurvey[];
+  /** Ids of all run records, oldest first. */
+  readonly runs: readonly Id[];
+}
+
+/** Manifests read at once. */
+const AT_ONCE = 16;
+
+/**
+ * What there is and what retention says of it; changes nothing. One LIST per thousand objects, one GET for each manifest and
+ * mark, one for each database's acceptance, and one for each run record since its newest backup. Memory: some hundred bytes for
+ * each object. Throws `repository-missing`, and what the store throws.
+ */
+export async function surveyRetention(deps: RetentionDeps, input: RetentionInput, signal: AbortSignal): Promise<RetentionSurvey> {
+  const { id: repository } = await openRepository(deps, signal);
+  const trust: Trust = { repository, publicKeys: deps.publicKeys };
+  const found: { of: RetentionOf; folders: Folder[]; points: RecoveryPoint[] }[] = [];
+  for (const of of input.databases) {
+    const folders = await listFolders(deps.store, of.database, signal);
+    found.push({ of, folders, points: await readPoints(deps, trust, folders, signal) });
+  }
+  const runs = await listRuns(deps.store, signal);
+  const newest = new Map(found.flatMap(({ of, folders }) => newestCommitted(folders).map((id) => [of.database, id] as const)));
+  const newestRunFailed = await failedSince(deps.store, runs, newest, signal);
+  const databases: DatabaseSurvey[] = [];
+  for (const { of, folders, points } of found) {
+    const acceptance = await acceptedOf(deps, of.database, trust, signal);
+    const collapse =
+      of.collapseRatio === 0
+        ? undefined
+        : detectCollapse(points, { ratio: of.collapseRatio, accepted: new Set(acceptance === undefined ? [] : [acceptance]) });
+    const plan = planRetention(points, of.policy, {
+      now: deps.clock.now().epochMilliseconds,
+      timeZone: input.timeZone,
+      newestRunFailed,
+      frozen: new Map(collapse === undefined ? [] : [[of.database, collapse.why]]),
+    });
+    databases.push({ of, folders, points, plan, frozenBy: collapse?.pointId });
+  }
+  return { repository, databases, runs };
+}
+
+async function acceptedOf(deps: RetentionDeps, database: DatabaseName, trust: Trust, signal: AbortSignal): Promise<Id | undefined> {
+  try {
+    return (await readAcceptance(deps.store, database, trust, signal))?.backup;
+  } catch (error) {
+    // One that cannot be trusted lifts nothing.
+    if (isJetbackupError(error, 'damaged', 'not-authentic')) return undefined;
+    throw error;
+  }
+}
+
+function newestCommitted(folders: readonly Folder[]): Id[] {
+  const last = folders.findLast(({ committed }) => committed);
+  return last === undefined ? [] : [last.id];
+}
+
+/** Every folder of a database, oldest first. */
+async function listFolders(store: ObjectStore, database: DatabaseName, signal: AbortSignal): Promise<Folder[]> {
+  const folders: Folder[] = [];
+  let open: { id: Id; committed: boolean; marked: boolean; keys: Key[]; bytes: number; written: Temporal.Instant } | undefined;
+  // Keys come in order, so each folder's come together.
+  for await (const info of store.list(databasePrefix(database), signal)) {
+    const place = placeOf(info.key);
+    if (place === undefined) continue;
+    if (open?.id !== place.id) {
+      open = { id: place.id, committed: false, marked: false, keys: [], bytes: 0, written: info.modified };
+      folders.push({ database, ...open });
+    }
+    open.keys.push(info.key);
+    open.bytes += info.size;
+    if (Temporal.Instant.compare(info.modified, open.written) > 0) open.written = info.modified;
+    if (isManifest(place)) open.committed = true;
+    if (isMark(place)) open.marked = true;
+    folders[folders.length - 1] = { database, ...open };
+  }
+  return folders;
+}
+
+async function readPoints(deps: RetentionDeps, trust: Trust, folders: readonly Folder[], signal: AbortSignal): Promise<RecoveryPoint[]> {
+  const committed = folders.filter((folder) => folder.committed);
+  const points: RecoveryPoint[] = new Array<RecoveryPoint>(committed.length);
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let index = next++; index < committed.length; index = next++) {
+      const folder = committed[index];
+      if (folder !== undefined) points[index] = await readPoint(deps, trust, folder, signal);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return points;
+}
+
+async function readPoint(deps: RetentionDeps, trust: Trust, folder: Folder, signal: AbortSignal): Promise<RecoveryPoint> {
+  const { database, id, bytes } = folder;
+  const aside = { id, database, bytes, instant: idInstant(id).epochMilliseconds, proof: 'unproven' as const };
+  let manifest: Manifest;
+  try {
+    ({ manifest } = await readManifest(deps.store, folder, signal));
+    authenticate(manifest, trust.repository, trust.publicKeys);
+  } catch (error) {
+    if (!isJetbackupError(error, 'damaged', 'not-authentic', 'no-backup', 'key-missing')) throw error;
+    return { ...aside, state: /is of format \d+/.test(error.message) ? 'unknown-format' : 'unreadable' };
+  }
+  const dump = artifactOf(manifest, 'dump');
+  return {
+    ...aside,
+    state: 'ok',
+    instant: Temporal.Instant.from(manifest.snapshotInstant).epochMilliseconds,
+    ...(await promisesOf(deps.store, trust, folder, manifest, signal)),
+    ...(manifest.fingerprint.mode === 'off' ? {} : { rows: manifest.fingerprint.rows }),
+    ...(dump === undefined ? {} : { plainBytes: dump.plain.bytes }),
+  };
+}
+
+/** Pin and keepUntil: the mark's where there is one. A mark that cannot be read or trusted keeps the backup. */
+export async function promisesOf(
+  store: ObjectStore,
+  trust: Trust,
+  { database, id, marked }: Pick<Folder, 'database' | 'id' | 'marked'>,
+  manifest: Pick<Manifest, 'pin' | 'keepUntil'>,
+  signal: AbortSignal,
+): Promise<Pick<RecoveryPoint, 'pin' | 'keepUntil'>> {
+  const instant = (text: string) => Temporal.Instant.from(text).epochMilliseconds;
+  try {
+    const mark = marked ? await readMark(store, { database, id }, trust, signal) : undefined;
+    const { pin, keepUntil } = mark ?? manifest;
+    const until = mark?.pin?.until ?? null;
+    return {
+      ...(pin === null ? {} : { pin: { reason: pin.reason, ...(until === null ? {} : { until: instant(until) }) } }),
+      ...(keepUntil === null ? {} : { keepUntil: instant(keepUntil) }),
+    };
+  } catch (error) {
+    if (!isJetbackupError(error, 'damaged', 'not-authentic')) throw error;
+    return { pin: { reason: messageOf(error) } };
+  }
+}
