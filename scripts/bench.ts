@@ -3,7 +3,7 @@
  *
  *   backup, restore         wall time, CPU, bytes and memory, beside pg_dump, pg_restore and restic (the default: both)
  *   memory                  whether memory grows with the database
- *   crypto, compression, fingerprint   single stages, each with what its file in scripts/bench says may follow
+ *   crypto, compression, fingerprint, retention   single stages, each with what its file in scripts/bench says may follow
  *   all                     everything above
  *
  * BENCH_MEGABYTES (1300), BENCH_LARGE_MEGABYTES (5000) and BENCH_REPEAT (3) say how much; BENCH_S3=0 leaves S3 out.

@@ -24,7 +24,7 @@ import {
   type SigningKey,
   validatePublicKey,
 } from './crypto/signature.ts';
-import type { BackupDeps } from './operations/backup.ts';
+import { type BackupDeps, postgres } from './operations/backup.ts';
 import { recoveryText } from './operations/recovery.ts';
 import { initRepository } from './operations/repository.ts';
 import type { RestoreDeps } from './operations/restore.ts';
@@ -186,6 +186,7 @@ export async function compose(config: Config, platform: Platform) {
       const signingKey = await signingKeyOf(config);
       return {
         ...runDeps(log),
+        source: postgres,
         processes,
         env,
         codec: codec(config.compression.codec),

@@ -7,7 +7,7 @@ import { $ } from 'zx';
 import { makeDatabase, startBenchServer } from './server.ts';
 
 /** Single stages of the pipeline; each is a program of its own beside this file. */
-export const stages = ['crypto', 'compression', 'fingerprint'] as const;
+export const stages = ['crypto', 'compression', 'fingerprint', 'retention'] as const;
 export type Stage = (typeof stages)[number];
 
 const SAMPLE_MEGABYTES = 300;

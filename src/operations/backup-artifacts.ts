@@ -5,11 +5,8 @@ import type { Fingerprint } from '../core/fingerprint.ts';
 import type { Artifact, FingerprintSummary } from '../core/manifest.ts';
 import { tarOf } from '../files/tar.ts';
 import { wholeArchive } from '../postgres/archive-end.ts';
-import { dumpDatabase } from '../postgres/dump.ts';
-import { noFingerprint, summarize, takeFingerprint } from '../postgres/fingerprint.ts';
-import { dumpGlobals } from '../postgres/globals.ts';
+import { noFingerprint, summarize } from '../postgres/fingerprint.ts';
 import type { ExportedSnapshot } from '../postgres/snapshot.ts';
-import { findTools } from '../postgres/tools.ts';
 import type { Attempt } from './backup-attempt.ts';
 
 /** What a backup consists of, before it is committed. */
@@ -29,7 +26,7 @@ export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot
   const { deps, input, run, signal, folder } = attempt;
   const directory = input.bindir === undefined ? {} : { directory: input.bindir };
   const request = { serverVersionNum: snapshot.server.versionNum, purpose: 'dump' as const, ...directory };
-  const tools = await findTools(deps, request, signal);
+  const tools = await deps.source.findTools(deps, request, signal);
   const common = { settings: snapshot.settings, tools, baseEnv: deps.env };
   const write = (writing: Omit<ArtifactWriting, 'folder'>) => writeArtifact(deps, { ...writing, folder }, signal);
   const files: Artifact[] = [];
@@ -44,7 +41,7 @@ export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot
   }
 
   const globals = await run.phase('globals', 'dumping roles and tablespaces', async () => {
-    const dumped = await dumpGlobals(deps, { ...common, rolePasswords: input.rolePasswords }, signal);
+    const dumped = await deps.source.dumpGlobals(deps, { ...common, rolePasswords: input.rolePasswords }, signal);
     warnings.push(...dumped.warnings);
     return write({ kind: 'globals', open: () => dumped.stream });
   });
@@ -53,7 +50,7 @@ export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   const ready = Promise.withResolvers<void>();
-  const taking = takeFingerprint(
+  const taking = deps.source.takeFingerprint(
     snapshot.settings,
     { mode: input.fingerprint, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs, onReady: async () => ready.resolve() },
     either,
@@ -71,7 +68,7 @@ export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot
           kind: 'dump',
           open: (stopped) =>
             wholeArchive(
-              dumpDatabase(
+              deps.source.dumpDatabase(
                 deps,
                 { ...common, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs, onWarning: (text) => void warnings.push(text) },
                 stopped,

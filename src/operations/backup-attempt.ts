@@ -6,9 +6,26 @@ import type { SigningKey } from '../crypto/signature.ts';
 import type { Instant } from '../platform/clock.ts';
 import type { ProcessRunner } from '../platform/processes.ts';
 import type { ConnectionSettings } from '../postgres/connection.ts';
+import { dumpDatabase } from '../postgres/dump.ts';
+import { takeFingerprint } from '../postgres/fingerprint.ts';
+import { dumpGlobals } from '../postgres/globals.ts';
+import { exportSnapshot } from '../postgres/snapshot.ts';
+import { findTools } from '../postgres/tools.ts';
 import type { Run, RunDeps } from './run.ts';
 
+/** What a backup takes from a database: the adapters of postgres/. */
+export interface DatabaseSource {
+  readonly exportSnapshot: typeof exportSnapshot;
+  readonly findTools: typeof findTools;
+  readonly dumpGlobals: typeof dumpGlobals;
+  readonly dumpDatabase: typeof dumpDatabase;
+  readonly takeFingerprint: typeof takeFingerprint;
+}
+
+export const postgres: DatabaseSource = { exportSnapshot, findTools, dumpGlobals, dumpDatabase, takeFingerprint };
+
 export interface BackupDeps extends RunDeps {
+  readonly source: DatabaseSource;
   readonly processes: ProcessRunner;
   readonly sealer: Sealer;
   readonly codec: Codec;

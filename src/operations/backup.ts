@@ -16,13 +16,13 @@ import { type Id, newId } from '../core/ids.ts';
 import { encodeManifest, MANIFEST_MAX_BYTES, type Manifest, type UnsignedManifest } from '../core/manifest.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import { sign } from '../crypto/signature.ts';
-import { type ExportedSnapshot, exportSnapshot } from '../postgres/snapshot.ts';
+import type { ExportedSnapshot } from '../postgres/snapshot.ts';
 import { makeArtifacts } from './backup-artifacts.ts';
-import type { Attempt, BackupDeps, BackupInput } from './backup-attempt.ts';
+import { type Attempt, type BackupDeps, type BackupInput, postgres } from './backup-attempt.ts';
 import { openRepository } from './repository.ts';
 import { CLEANUP_MS, type Run, startRun } from './run.ts';
 
-export type { BackupDeps, BackupInput };
+export { type BackupDeps, type BackupInput, postgres };
 
 export interface BackupResult {
   readonly manifest: Manifest;
@@ -93,7 +93,7 @@ async function attemptBackup(
 
   const repository = await openRepository(deps, signal);
   await using snapshot = await run.phase('snapshot', 'taking the snapshot', () =>
-    exportSnapshot(input.connection, { lockName: `jetbackup ${repository.id} ${input.database}`, signal }),
+    deps.source.exportSnapshot(input.connection, { lockName: `jetbackup ${repository.id} ${input.database}`, signal }),
   );
   let committing = false;
   try {

@@ -6,7 +6,7 @@ import type { ProgressEvent } from '../../../src/core/progress.ts';
 import { createOpener, createSealer } from '../../../src/crypto/age.ts';
 import { generateIdentity, parseIdentities } from '../../../src/crypto/identities.ts';
 import { generateSigningKey, loadSigningKey } from '../../../src/crypto/signature.ts';
-import { type BackupDeps, type BackupInput, type BackupResult, backup } from '../../../src/operations/backup.ts';
+import { type BackupDeps, type BackupInput, type BackupResult, backup, postgres } from '../../../src/operations/backup.ts';
 import { initRepository } from '../../../src/operations/repository.ts';
 import { type RestoreDeps, type RestoreInput, restore } from '../../../src/operations/restore.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
@@ -47,7 +47,7 @@ export async function openWorkshop(server: PostgresServer, database: string): Pr
       if (event.type === 'note' || event.type === 'warning') log.push(event);
     },
   };
-  const backupDeps = { ...common, sealer: createSealer([recipient]), codec: createCodec('gzip', { level: 1 }), signingKey };
+  const backupDeps = { ...common, source: postgres, sealer: createSealer([recipient]), codec: createCodec('gzip', { level: 1 }), signingKey };
   const restoreDeps = {
     ...common,
     opener: createOpener(parseIdentities(identity, 'the test')),

@@ -1,0 +1,107 @@
+import { resolvePolicy, type RetentionPolicy } from '../../retention/policy.ts';
+import { checkObjects, readArtifact } from '../../src/catalog/artifact-reader.ts';
+import { authenticate } from '../../src/catalog/authenticate.ts';
+import { listCommitted, readManifest } from '../../src/catalog/catalog.ts';
+import { backupPrefix } from '../../src/catalog/layout.ts';
+import { createCodec } from '../../src/compression/all.ts';
+import { collect, MiB } from '../../src/core/bytes.ts';
+import { artifactOf, type Manifest } from '../../src/core/manifest.ts';
+import type { ProgressEvent } from '../../src/core/progress.ts';
+import { createOpener, createSealer } from '../../src/crypto/age.ts';
+import { generateIdentity, parseIdentities } from '../../src/crypto/identities.ts';
+import { generateSigningKey, loadSigningKey } from '../../src/crypto/signature.ts';
+import { type BackupInput, backup } from '../../src/operations/backup.ts';
+import { acceptBackup, type MarkInput, markBackup } from '../../src/operations/mark.ts';
+import { type PruneInput, type PruneResult, prune } from '../../src/operations/prune.ts';
+import { initRepository } from '../../src/operations/repository.ts';
+import type { Clock } from '../../src/platform/clock.ts';
+import { createProcessRunner } from '../../src/platform/processes.ts';
+import { parseConnection } from '../../src/postgres/connection.ts';
+import type { ObjectStore } from '../../src/storage/store.ts';
+import { smallDatabase } from './small-archive.ts';
+
+export const DATABASE = 'shop';
+
+export interface SmallOptions {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  /** What the database holds; may throw what a dump may. */
+  readonly rows: () => readonly string[];
+  readonly policy: RetentionPolicy;
+  readonly timeZone?: string;
+}
+
+/** The real use cases over a store and a clock of the test's choice, and a database that costs no time. */
+export async function openSmallInstallation({ store, clock, rows, policy, timeZone = 'UTC' }: SmallOptions) {
+  const never = new AbortController().signal;
+  const { id: repository } = await initRepository({ store, clock }, { recoveryText: '' }, never);
+  const { identity, recipient } = await generateIdentity();
+  const signingKey = loadSigningKey(generateSigningKey().privatePem, 'the test');
+  const publicKeys = [signingKey.publicKey];
+  const warnings: string[] = [];
+  const log = (event: ProgressEvent) => {
+    if (event.type === 'warning') warnings.push(event.text);
+  };
+  const common = { clock, log, host: 'test', version: '0.0.0', redact: (text: string) => text, publicKeys };
+  const backupDeps = {
+    ...{ source: smallDatabase(clock, rows), processes: createProcessRunner(), env: {} },
+    ...{ codec: createCodec('gzip', { level: 1, parallel: 1 }), sealer: createSealer([recipient]), signingKey },
+  };
+  const opener = createOpener(parseIdentities(identity, 'the test'));
+  const input: BackupInput = {
+    ...{ database: DATABASE, connection: parseConnection({ url: 'postgres://nobody@127.0.0.1:1/shop', env: {} }), fingerprint: 'off' },
+    ...{ files: [], rolePasswords: false, lockTimeoutMs: 1_000, lockRetries: 0, tags: {} },
+  };
+  const retention: PruneInput = {
+    databases: [{ database: DATABASE, policy: resolvePolicy(policy), collapseRatio: 0.5 }],
+    timeZone,
+    dryRun: false,
+  };
+  return {
+    warnings,
+    async backup(change: Partial<BackupInput> = {}, over: ObjectStore = store): Promise<Manifest> {
+      return (await backup({ ...common, ...backupDeps, store: over }, { ...input, ...change }, never)).manifest;
+    },
+    prune(change: Partial<PruneInput> = {}, over: ObjectStore = store): Promise<PruneResult> {
+      return prune({ ...common, store: over }, { ...retention, ...change }, never);
+    },
+    mark(id: string, change: MarkInput['change']) {
+      return markBackup({ ...common, store, signingKey }, { database: DATABASE, moment: { kind: 'id', id }, change }, never);
+    },
+    accept(id: string, reason: string) {
+      return acceptBackup({ ...common, store, signingKey }, { database: DATABASE, id, reason }, never);
+    },
+    /** Ids of the committed backups, oldest first. Throws unless each is authentic and has all its objects. */
+    async committed(): Promise<string[]> {
+      const ids: string[] = [];
+      for await (const listed of listCommitted(store, DATABASE)) {
+        const { manifest } = await readManifest(store, listed);
+        authenticate(manifest, repository, publicKeys);
+        for (const artifact of manifest.artifacts) await checkObjects(store, backupPrefix(DATABASE, listed.id), artifact);
+        ids.push(listed.id);
+      }
+      return ids;
+    },
+    async snapshotInstant(id: string): Promise<string> {
+      return (await readManifest(store, { database: DATABASE, id })).manifest.snapshotInstant;
+    },
+    /** The archive as it comes back, decrypted, decompressed and checked. */
+    async dump(id: string): Promise<Uint8Array> {
+      const { manifest } = await readManifest(store, { database: DATABASE, id });
+      const artifact = artifactOf(manifest, 'dump');
+      if (artifact === undefined) throw new Error(`${id} holds no dump`);
+      return await collect(
+        readArtifact({ store, opener, codec: createCodec }, { folder: backupPrefix(DATABASE, id), artifact }, never),
+        64 * MiB,
+      );
+    },
+    /** Keys below the database's folder that belong to no committed backup. */
+    async strays(): Promise<string[]> {
+      const ids = new Set<string>();
+      for await (const { id } of listCommitted(store, DATABASE)) ids.add(id);
+      const keys: string[] = [];
+      for await (const { key } of store.list(`${DATABASE}/`)) if (!ids.has(key.split('/')[1] ?? '')) keys.push(key);
+      return keys.filter((key) => !key.endsWith('/accepted.json'));
+    },
+  };
+}
