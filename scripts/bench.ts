@@ -1,11 +1,12 @@
 /**
- * `npm run bench [-- PART…] [-- --json FILE]`: measures jetbackup against what it replaces, on a throwaway server.
+ * `npm run bench [-- PART…] [-- --only ID,ID] [-- --json FILE]`: measures jetbackup against what it replaces, on a throwaway server.
  *
  *   backup, restore         wall time, CPU, bytes and memory, beside pg_dump, pg_restore and restic (the default: both)
  *   memory                  whether memory grows with the database
  *   crypto, compression, fingerprint, retention   single stages, each with what its file in scripts/bench says may follow
  *   all                     everything above
  *
+ * --only runs just these lines (model, uncompressed, jetbackup-gzip, restore-directory, …; a wrong one lists them all).
  * BENCH_MEGABYTES (1300), BENCH_LARGE_MEGABYTES (5000) and BENCH_REPEAT (3) say how much; BENCH_S3=0 leaves S3 out.
  * Exit status 0 when every line ran and every target was met, else 1.
  */
@@ -24,7 +25,7 @@ function whole(variable: string, fallback: number): number {
 }
 
 async function main(signal: AbortSignal): Promise<boolean> {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' }, only: { type: 'string' } } });
   const stage = stages.find((each) => each === positionals[0]);
   if (stage !== undefined) {
     await runStage(stage, positionals.slice(1), signal);
@@ -39,6 +40,7 @@ async function main(signal: AbortSignal): Promise<boolean> {
     repeat: whole('BENCH_REPEAT', 3),
     withoutS3: process.env['BENCH_S3'] === '0',
     ...(values.json === undefined ? {} : { json: values.json }),
+    ...(values.only === undefined ? {} : { only: new Set(values.only.split(',')) }),
   };
   if (positionals.includes('all')) for (const each of stages) await runStage(each, [], signal);
   return await runBench(options, signal);

@@ -24,6 +24,8 @@ export interface BenchOptions {
   readonly repeat: number;
   /** Whether to leave out S3 even where there is Docker. */
   readonly withoutS3: boolean;
+  /** Ids of the lines to measure, where not all are wanted. */
+  readonly only?: ReadonlySet<string>;
   /** Where to write everything that was measured as JSON. */
   readonly json?: string;
 }
@@ -102,7 +104,7 @@ async function startS3(say: Say): Promise<S3Target | undefined> {
 
 async function measureTimes(
   bench: Bench,
-  { parts, megabytes, repeat }: BenchOptions,
+  { parts, megabytes, repeat, only }: BenchOptions,
   say: Say,
 ): Promise<Pick<Report, 'database' | 'backups' | 'restores'>> {
   if (!parts.has('backup') && !parts.has('restore')) return { database: undefined, backups: [], restores: [] };
@@ -115,10 +117,13 @@ async function measureTimes(
   );
 
   const surroundings = { folder, postmaster: server.postmaster, signal, before: () => settle(server) };
-  const lines = backupLines(bench);
-  const restores = parts.has('restore') ? restoreLines(bench, database) : [];
+  const all = { backups: backupLines(bench), restores: parts.has('restore') ? restoreLines(bench, database) : [] };
+  assertKnown(only, [...all.backups, ...all.restores]);
+  const isWanted = ({ id }: { readonly id: string }) => only === undefined || only.has(id);
+  const restores = all.restores.filter(isWanted);
   const needed = new Set(restores.map(({ needs }) => needs));
-  const measured = parts.has('backup');
+  const measured = parts.has('backup') && all.backups.some(isWanted);
+  const lines = all.backups.filter((line) => isWanted(line) || needed.has(line.id));
   say(measured ? '\nBackups' : '\nMaking the backups to restore from');
   const results = measured
     ? await runRounds(lines, repeat, surroundings, say)
@@ -142,6 +147,13 @@ async function measureTimes(
     .map(({ id, title, needs }) => ({ id, title, runs: [], failure: `its backup (${needs}) failed` }));
   // What failed while only being made ready is told by its restore.
   return { database, backups: measured ? results : [], restores: [...restored, ...unrestorable] };
+}
+
+/** Throws on an id that no line has. */
+function assertKnown(only: ReadonlySet<string> | undefined, lines: readonly { readonly id: string }[]): void {
+  const ids = lines.map(({ id }) => id);
+  const unknown = [...(only ?? [])].filter((id) => !ids.includes(id));
+  if (unknown.length > 0) throw new Error(`no line ${unknown.join(', ')}; there are ${ids.join(', ')}`);
 }
 
 function print({ database, backups, restores, memory, verdicts }: Report, { repeat }: BenchOptions, say: Say): void {
