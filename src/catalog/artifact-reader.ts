@@ -1,5 +1,5 @@
 import type { Codec } from '../compression/codec.ts';
-import { type ByteStream, collect, meter, sha256Hex } from '../core/bytes.ts';
+import { type ByteStream, meter, sha256Hex } from '../core/bytes.ts';
 import { isJetbackupError, JetbackupError } from '../core/errors.ts';
 import type { Artifact, CodecName } from '../core/manifest.ts';
 import type { Opener } from '../crypto/sealer.ts';
@@ -58,11 +58,17 @@ export async function* readSealed(store: ObjectStore, folder: string, artifact: 
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   const fetchOnce = async (offset: number, length: number): Promise<Uint8Array> => {
-    const parts: Uint8Array[] = [];
+    // Filled as it comes: chunks that are gathered and then joined are twice the memory.
+    const segment = Buffer.allocUnsafeSlow(length);
+    let filled = 0;
     for (const { key, ...range } of piecesOf(artifact, folder, offset, length)) {
-      parts.push(await collect(await store.get(key, { range, signal: either }), range.length));
+      for await (const chunk of await store.get(key, { range, signal: either })) {
+        if (filled + chunk.byteLength > length) throw new RangeError(`more than ${length} bytes`);
+        segment.set(chunk, filled);
+        filled += chunk.byteLength;
+      }
     }
-    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+    return segment.subarray(0, filled);
   };
   const fetch = async (index: number): Promise<Uint8Array> => {
     const offset = index * artifact.segmentBytes;

@@ -78,7 +78,7 @@ const STDERR_END = 16 * 1024;
 /** ms between asking a child to stop and making it. */
 const STOP_GRACE_MS = 5_000;
 /** Bytes that may wait for a child to read them: the pipeline works on while the child does. */
-const INPUT_AHEAD_BYTES = 4 * 1024 * 1024;
+const INPUT_AHEAD_BYTES = 1024 * 1024;
 /** Part of coreutils. It sets the buffers and then becomes the program itself: same process, same exit status. */
 const STDBUF = '/usr/bin/stdbuf';
 const BULK_BUFFERS = ['-i', '1M', '-o', '1M'];

@@ -8,7 +8,7 @@ import { type BlockEvent, followBlocks } from './archive-blocks.ts';
  */
 const BATCH_BYTES = 512 * 1024;
 /** Bytes that may wait for a busy lane while another one is hungry. */
-const WAITING_BYTES = 4 * 1024 * 1024;
+const WAITING_BYTES = 1024 * 1024;
 
 const NEWLINE = 0x0a;
 
@@ -28,7 +28,7 @@ interface Lane {
  *
  * `rest` is what follows the table of contents, `intSize` that of `integerSize`. Every lane throws what `rest` throws, and
  * `damaged` where it has no blocks. A lane that is left gets no further rows; `rest` is read no further than the lanes
- * want, and is not returned. Memory: some 4 MiB for each lane.
+ * want, and is not returned. Memory: some 2 MiB for each lane.
  */
 export function dealRows(rest: ByteStream, intSize: number, count: number): readonly ByteStream[] {
   const lanes: Lane[] = Array.from({ length: count }, () => ({ waiting: [], bytes: 0, closed: false, hungry: undefined }));

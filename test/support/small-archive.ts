@@ -1,7 +1,7 @@
+import { bytesOf } from '../../src/core/bytes.ts';
 import type { DatabaseSource } from '../../src/operations/backup-attempt.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { noFingerprint } from '../../src/postgres/fingerprint.ts';
-import { bytesOf } from '../../src/core/bytes.ts';
 import { sampleManifest } from './manifest.ts';
 
 const int = (value: number) => {
@@ -30,7 +30,16 @@ export function smallArchive(rows: readonly string[]): Buffer {
  */
 export function smallDatabase(clock: Clock, rows: () => readonly string[]): DatabaseSource {
   const { server, source } = sampleManifest();
-  const tools = { major: 15, minor: 8, version: 'pg_dump (PostgreSQL) 15.8', directory: '', pgDump: '', pgRestore: '', pgDumpall: '', warnings: [] };
+  const tools = {
+    major: 15,
+    minor: 8,
+    version: 'pg_dump (PostgreSQL) 15.8',
+    directory: '',
+    pgDump: '',
+    pgRestore: '',
+    pgDumpall: '',
+    warnings: [],
+  };
   return {
     exportSnapshot: async (settings) => ({
       id: 'simulated',

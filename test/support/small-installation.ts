@@ -1,4 +1,4 @@
-import { resolvePolicy, type RetentionPolicy } from '../../retention/policy.ts';
+import { type RetentionPolicy, resolvePolicy } from '../../retention/policy.ts';
 import { checkObjects, readArtifact } from '../../src/catalog/artifact-reader.ts';
 import { authenticate } from '../../src/catalog/authenticate.ts';
 import { listCommitted, readManifest } from '../../src/catalog/catalog.ts';

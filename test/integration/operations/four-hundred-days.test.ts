@@ -37,7 +37,7 @@ function promised(made: readonly Made[]): Set<string> {
   const slots = {
     daily: ({ at }: Made) => at.toPlainDate().toString(),
     weekly: ({ at }: Made) => `${at.yearOfWeek}-${at.weekOfYear}`,
-    monthly: ({ at }: Made) => at.toPlainYearMonth().toString(),
+    monthly: ({ at }: Made) => at.toPlainDate().toPlainYearMonth().toString(),
   };
   const ids = new Set<string>();
   for (const tier of ['daily', 'weekly', 'monthly'] as const) {

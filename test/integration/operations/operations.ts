@@ -47,7 +47,13 @@ export async function openWorkshop(server: PostgresServer, database: string): Pr
       if (event.type === 'note' || event.type === 'warning') log.push(event);
     },
   };
-  const backupDeps = { ...common, source: postgres, sealer: createSealer([recipient]), codec: createCodec('gzip', { level: 1 }), signingKey };
+  const backupDeps = {
+    ...common,
+    source: postgres,
+    sealer: createSealer([recipient]),
+    codec: createCodec('gzip', { level: 1 }),
+    signingKey,
+  };
   const restoreDeps = {
     ...common,
     opener: createOpener(parseIdentities(identity, 'the test')),
