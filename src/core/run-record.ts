@@ -12,7 +12,9 @@ export type Phase = z.infer<typeof PhaseSchema>;
 export const PrunedSchema = z.strictObject({
   kept: z.int().nonnegative(),
   /** Each backup that was deleted, with every rule by which it could have stayed and did not. */
-  deleted: z.array(z.strictObject({ id: IdSchema, snapshotInstant: z.iso.datetime(), bytes: z.int().nonnegative(), reasons: z.array(z.string()) })),
+  deleted: z.array(
+    z.strictObject({ id: IdSchema, snapshotInstant: z.iso.datetime(), bytes: z.int().nonnegative(), reasons: z.array(z.string()) }),
+  ),
   /** Backups that were to go and that the store refuses to delete yet: until when, or `legal-hold`. */
   locked: z.array(z.strictObject({ id: IdSchema, until: z.string() })),
 });

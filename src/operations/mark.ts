@@ -8,8 +8,8 @@ import type { Manifest } from '../core/manifest.ts';
 import type { Acceptance, Mark } from '../core/mark.ts';
 import { type SigningKey, signDocument } from '../crypto/signature.ts';
 import type { Instant } from '../platform/clock.ts';
-import type { RetentionDeps } from './retention.ts';
 import { openRepository } from './repository.ts';
+import type { RetentionDeps } from './retention.ts';
 
 export interface MarkDeps extends RetentionDeps {
   readonly signingKey: SigningKey;

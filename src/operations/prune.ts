@@ -78,7 +78,9 @@ export async function prune(deps: PruneDeps, input: PruneInput, signal: AbortSig
     databases.push(await pruneDatabase(deps, input, database, lease, signal));
     uploads += await sweepUploads(deps, database, lease, signal);
   }
-  const newest = Math.max(...survey.databases.flatMap(({ points }) => points.flatMap((point) => (isSure(point, lease) ? [point.instant] : []))));
+  const newest = Math.max(
+    ...survey.databases.flatMap(({ points }) => points.flatMap((point) => (isSure(point, lease) ? [point.instant] : []))),
+  );
   // Counted from the newest backup: a clock that runs ahead, or a long silence, ages nothing.
   const runRecords = Number.isFinite(newest)
     ? await removeRunsBefore(deps.store, survey.runs, monthsBefore(newest, RUN_RECORD_MONTHS, input.timeZone), signal)
