@@ -1,5 +1,5 @@
 import { Temporal } from 'temporal-polyfill';
-import type { RecoveryPoint } from '../../retention/points.ts';
+import type { DatabaseSurvey } from './retention.ts';
 
 /** When backups will come if they keep coming as they did. */
 export interface AssumedSchedule {
@@ -12,7 +12,7 @@ export interface AssumedSchedule {
 }
 
 /** How many of the newest backups are looked at. */
-const LOOKED_AT = 14;
+export const LOOKED_AT = 14;
 const DAY_MINUTES = 24 * 60;
 /** From this on an interval is meant in days: a nightly backup that started late is still a nightly one. */
 const DAYS_FROM_MINUTES = 20 * 60;
@@ -21,11 +21,18 @@ const SHORTEST_MINUTES = 15;
 /** Where there is no backup yet. */
 const USUAL_TIME = Temporal.PlainTime.from('02:00');
 
-/** The median interval between the last backups, and their median time of day. `now` is epoch ms. */
-export function assumeSchedule(points: readonly RecoveryPoint[], { now, timeZone }: { now: number; timeZone: string }): AssumedSchedule {
-  const instants = points
-    .filter(({ state, instant }) => state === 'ok' && instant <= now)
-    .map(({ instant }) => instant)
+/**
+ * The median interval between the last backups, and their median time of day. Also of those that are gone since: what
+ * retention leaves of nightly backups may look like weekly ones. `now` is epoch ms.
+ */
+export function assumeSchedule(
+  { points, history }: Pick<DatabaseSurvey, 'points' | 'history'>,
+  { now, timeZone }: { readonly now: number; readonly timeZone: string },
+): AssumedSchedule {
+  const made = new Map(history.map(({ id, instant }) => [id, instant]));
+  for (const { id, instant, state } of points) if (state === 'ok') made.set(id, instant);
+  const instants = [...made.values()]
+    .filter((instant) => instant <= now)
     .sort((a, b) => a - b)
     .slice(-LOOKED_AT);
   const newest = instants.at(-1);

@@ -6,7 +6,7 @@ import { expiryDays, type Simulation, simulate } from '../../retention/simulate.
 import { JetbackupError } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import type { Instant } from '../platform/clock.ts';
-import { type AssumedSchedule, assumeSchedule, occurrences } from './assumed-schedule.ts';
+import { type AssumedSchedule, assumeSchedule, LOOKED_AT, occurrences } from './assumed-schedule.ts';
 import type { DatabaseSurvey } from './retention.ts';
 
 export interface Forecast {
@@ -20,6 +20,9 @@ export interface Forecast {
   readonly instants: readonly number[];
 }
 
+/** What a survey must look up for a forecast. */
+export const forForecast = { history: LOOKED_AT };
+
 /** 13 months of one an hour are 9,500. Where nothing goes, each step looks at all that came before, so fewer are enough. */
 const MOST_SIMULATED = { limited: 10_000, unlimited: 2_000 };
 /** How far `list` looks ahead. */
@@ -31,7 +34,7 @@ const MEASURED = 7;
 export function forecast(survey: DatabaseSurvey, now: Instant, until: Instant, timeZone: string): Forecast {
   const { points, of } = survey;
   const from = now.epochMilliseconds;
-  const schedule = assumeSchedule(points, { now: from, timeZone });
+  const schedule = assumeSchedule(survey, { now: from, timeZone });
   const most = MOST_SIMULATED[limitsAnything(of.policy) ? 'limited' : 'unlimited'];
   const coming = occurrences(schedule, { after: from, until: until.epochMilliseconds, timeZone, most: most + 1 });
   if (coming.length > most) {
@@ -85,10 +88,11 @@ function medianBytes(points: readonly RecoveryPoint[]): number {
  * By id, the day of the zone on which each backup goes if backups keep coming as they did; no entry for those that outlast
  * the next 13 months (or 2,000 backups), and none at all where everything is kept or deletion is frozen.
  */
-export function daysToGo({ points, of, frozenBy }: DatabaseSurvey, now: Instant, timeZone: string): ReadonlyMap<Id, string> {
+export function daysToGo(survey: DatabaseSurvey, now: Instant, timeZone: string): ReadonlyMap<Id, string> {
+  const { points, of, frozenBy } = survey;
   if (frozenBy !== undefined || !limitsAnything(of.policy)) return new Map();
   const until = now.toZonedDateTimeISO(timeZone).add(LOOK_AHEAD).epochMilliseconds;
-  const schedule = assumeSchedule(points, { now: now.epochMilliseconds, timeZone });
+  const schedule = assumeSchedule(survey, { now: now.epochMilliseconds, timeZone });
   const coming = occurrences(schedule, { after: now.epochMilliseconds, until, timeZone, most: MOST_LOOKED_AHEAD });
   return expiryDays({ points, policy: of.policy, timeZone, schedule: coming });
 }

@@ -7,7 +7,7 @@ import { authenticate } from '../catalog/authenticate.ts';
 import { idInstant, readManifest } from '../catalog/catalog.ts';
 import { databasePrefix, isManifest, isMark, manifestKey, placeOf } from '../catalog/layout.ts';
 import { readAcceptance, readMark, type Trust } from '../catalog/marks.ts';
-import { failedSince, listRuns } from '../catalog/run-records.ts';
+import { type BackupMade, failedSince, listRuns, recentBackups } from '../catalog/run-records.ts';
 import { isJetbackupError, messageOf } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import { artifactOf, type Manifest } from '../core/manifest.ts';
@@ -35,6 +35,8 @@ export interface RetentionInput {
   readonly timeZone: string;
   /** Manifests that were read a moment ago; they are not read once more. */
   readonly manifests?: readonly Manifest[];
+  /** How many of the last backups of each database to look up in run records, for a forecast; default 0. */
+  readonly history?: number;
 }
 
 /** A folder of a backup in the repository, committed or not. */
@@ -55,6 +57,8 @@ export interface DatabaseSurvey {
   /** One for each committed folder, oldest first. */
   readonly points: readonly RecoveryPoint[];
   readonly plan: RetentionPlan;
+  /** The last backups that were made, also those that retention has let go since; empty unless asked for. */
+  readonly history: readonly BackupMade[];
   /** The backup whose collapse keeps everything from being deleted, until it is accepted. */
   readonly frozenBy: Id | undefined;
 }
@@ -70,9 +74,9 @@ export interface RetentionSurvey {
 const AT_ONCE = 16;
 
 /**
- * What there is and what retention says of it; changes nothing. One LIST per thousand objects, one GET for each manifest and
- * mark, one for each database's acceptance, and one for each run record since its newest backup. Memory: some hundred bytes for
- * each object. Throws `repository-missing`, and what the store throws.
+ * What there is and what retention says of it; changes nothing. One LIST per thousand objects; one GET for each manifest
+ * and mark, one for each database's acceptance, and one for each run record since its newest backup or that `history`
+ * needs. Memory: some hundred bytes for each object. Throws `repository-missing`, and what the store throws.
  */
 export async function surveyRetention(deps: RetentionDeps, input: RetentionInput, signal: AbortSignal): Promise<RetentionSurvey> {
   const { id: repository } = await openRepository(deps, signal);
@@ -86,6 +90,9 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
   const runs = await listRuns(deps.store, signal);
   const newest = new Map(found.flatMap(({ of, folders }) => newestCommitted(folders).map((id) => [of.database, id] as const)));
   const newestRunFailed = await failedSince(deps.store, runs, newest, signal);
+  const { history: wanted = 0 } = input;
+  const names = input.databases.map(({ database }) => database);
+  const made = wanted === 0 ? undefined : await recentBackups(deps.store, runs, { databases: names, wanted }, signal);
   const databases: DatabaseSurvey[] = [];
   for (const { of, folders, points } of found) {
     const acceptance = await acceptedOf(deps, of.database, trust, signal);
@@ -99,7 +106,7 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
       newestRunFailed,
       frozen: new Map(collapse === undefined ? [] : [[of.database, collapse.why]]),
     });
-    databases.push({ of, folders, points, plan, frozenBy: collapse?.pointId });
+    databases.push({ of, folders, points, plan, history: made?.get(of.database) ?? [], frozenBy: collapse?.pointId });
   }
   return { repository, databases, runs };
 }

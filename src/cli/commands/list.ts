@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { forForecast } from '../../operations/forecast.ts';
 import type { ListedBackup } from '../../operations/list.ts';
 import { type Authentic, errorBody } from '../json.ts';
 import { help, type Registry } from '../registry.ts';
@@ -74,7 +75,7 @@ export async function judge({ config, composed, context }: Session, backups: rea
   if (checked.length === 0) return new Map();
   const input = composed.retentionInput([...new Set(checked.map(({ database }) => database))]);
   const manifests = checked.map(({ manifest }) => manifest);
-  const survey = await context.operations.surveyRetention(composed.listDeps(), { ...input, manifests }, context.signal);
+  const survey = await context.operations.surveyRetention(composed.listDeps(), { ...input, ...forForecast, manifests }, context.signal);
   return verdictsOf(survey, context.clock.now(), config.timeZone);
 }
 

@@ -3,7 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import { parseDuration } from '../../config/duration.ts';
 import { JetbackupError } from '../../core/errors.ts';
 import { idPattern } from '../../core/ids.ts';
-import { endOf, forecast } from '../../operations/forecast.ts';
+import { endOf, forecast, forForecast } from '../../operations/forecast.ts';
 import { type PruneView, pruneSummary, pruneText } from '../prune-result.ts';
 import { help, type Registry } from '../registry.ts';
 import { configuredDatabase, configuredDatabases, type Outcome, type Session } from '../session.ts';
@@ -91,7 +91,7 @@ async function prune(session: Session, databases: readonly string[], dryRun: boo
 async function simulateRetention(session: Session, databases: readonly string[], time: Temporal.Duration): Promise<Outcome> {
   const { composed, context, output } = session;
   const input = composed.retentionInput(databases);
-  const survey = await context.operations.surveyRetention(composed.listDeps(), input, context.signal);
+  const survey = await context.operations.surveyRetention(composed.listDeps(), { ...input, ...forForecast }, context.signal);
   const { timeZone } = input;
   const from = context.clock.now();
   const until = endOf(from, time, timeZone);

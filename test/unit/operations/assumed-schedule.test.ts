@@ -1,14 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import type { RecoveryPoint } from '../../../retention/points.ts';
 import { assumeSchedule, occurrences, scheduleText } from '../../../src/operations/assumed-schedule.ts';
+import type { DatabaseSurvey } from '../../../src/operations/retention.ts';
 
 const backups = (...instants: string[]): RecoveryPoint[] =>
   instants.map((text) => ({ id: text, database: 'shop', instant: Date.parse(text), state: 'ok', proof: 'unproven', bytes: 1 }));
 
 /** What is assumed, and the next three. */
-function expectNext(points: RecoveryPoint[], now: string, timeZone = 'UTC'): { words: string; next: string[] } {
+function expectNext(
+  points: RecoveryPoint[],
+  now: string,
+  timeZone = 'UTC',
+  history: DatabaseSurvey['history'] = [],
+): { words: string; next: string[] } {
   const at = Date.parse(now);
-  const schedule = assumeSchedule(points, { now: at, timeZone });
+  const schedule = assumeSchedule({ points, history }, { now: at, timeZone });
   const next = occurrences(schedule, { after: at, until: at + 400 * 86_400_000, timeZone, most: 3 });
   return { words: scheduleText(schedule, timeZone), next: next.map((instant) => new Date(instant).toISOString().slice(0, 16)) };
 }
@@ -57,6 +63,16 @@ describe('the schedule that is assumed', () => {
     expect(expectNext(points, '2026-11-20T12:00:00Z')).toEqual({
       words: 'a backup every 6 hours, as the last 3 were',
       next: ['2026-11-20T14:00', '2026-11-20T20:00', '2026-11-21T02:00'],
+    });
+  });
+
+  it('counts also those that retention has let go: what is left of nightly backups may look weekly', () => {
+    const left = backups('2026-11-01T02:00:00Z', '2026-11-08T02:00:00Z', '2026-11-15T02:00:00Z', '2026-11-20T02:00:00Z');
+    const made = Array.from({ length: 14 }, (_, day) => `2026-11-${String(day + 7).padStart(2, '0')}T02:00:00Z`);
+    expect(expectNext(left, '2026-11-20T12:00:00Z').words).toContain('every 7 days');
+    const history = made.map((id) => ({ id, instant: Date.parse(id) + 5000 }));
+    expect(expectNext(left, '2026-11-20T12:00:00Z', 'UTC', history)).toMatchObject({
+      words: 'a backup a day at 02:00 (UTC), as the last 14 were',
     });
   });
 
