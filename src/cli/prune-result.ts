@@ -143,15 +143,26 @@ function headText({ database }: PrunedDatabase, { input, colors }: PruneView): s
 }
 
 /** What somebody should know about the whole database; the freeze with the very line that lifts it. */
-function notesText(pruned: PrunedDatabase, { input, colors, several }: PruneView): string[] {
-  const { database, frozenBy, plan } = pruned;
-  if (!isLimited(database, input)) return [configureText(database)];
-  const notes = plan.notes.map((note) => `note: ${describeNote(note)}`);
-  if (frozenBy === undefined) return notes;
-  const name = several ? `${database} ` : '';
+function notesText(pruned: PrunedDatabase, view: PruneView): string[] {
+  const { database, plan } = pruned;
+  if (!isLimited(database, view.input)) return [configureText(database)];
   return [
-    ...notes,
-    colors.yellow(`deletion of ${database} is frozen because of ${frozenBy}, until somebody has looked at it: jetbackup show ${frozenBy}`),
-    `If the backup is right as it is, this lifts the freeze: jetbackup prune ${name}--accept ${frozenBy} --reason "…"`,
+    ...plan.notes.map((note) => `note: ${describeNote(note)}`),
+    ...freezeOf(pruned, view).flatMap(({ text, hint }) => [view.colors.yellow(text), hint]),
+  ];
+}
+
+/** Of each frozen database, what is the matter and how it ends. */
+export function freezeTexts({ databases }: PruneResult, view: PruneView): { readonly text: string; readonly hint: string }[] {
+  return databases.flatMap((pruned) => freezeOf(pruned, view));
+}
+
+function freezeOf({ database, frozenBy }: PrunedDatabase, { several, input }: PruneView): { text: string; hint: string }[] {
+  if (frozenBy === undefined || !isLimited(database, input)) return [];
+  return [
+    {
+      text: `deletion of ${database} is frozen because of ${frozenBy}, until somebody has looked at it: jetbackup show ${frozenBy}`,
+      hint: `If the backup is right as it is, this lifts the freeze: jetbackup prune ${several ? `${database} ` : ''}--accept ${frozenBy} --reason "…"`,
+    },
   ];
 }

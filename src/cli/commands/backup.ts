@@ -5,7 +5,7 @@ import { DURATION_FORM, parseDuration } from '../../config/duration.ts';
 import { catalogue, isJetbackupError, JetbackupError } from '../../core/errors.ts';
 import type { BackupInput, BackupResult } from '../../operations/backup.ts';
 import { errorBody } from '../json.ts';
-import { pruneAfter } from '../prune-after.ts';
+import { pruneAfter } from '../prune-run.ts';
 import { help, type Registry } from '../registry.ts';
 import { configuredDatabases, type Outcome, redactorOf, type Session } from '../session.ts';
 import { summarize } from '../summary.ts';
@@ -93,7 +93,10 @@ async function runBackup(session: Session, names: readonly string[], options: Ba
       pruned: pruned?.summary ?? null,
       pruneError: pruned?.error === undefined ? null : errorBody(pruned.error, redactorOf(config)),
     },
-    text: [...done.map((result) => backupText(result, config.timeZone, output.colors)), ...(pruned?.text ?? [])].join('\n'),
+    text: [
+      ...done.map((result) => backupText(result, config.timeZone, output.colors)),
+      ...(pruned?.text === undefined ? [] : [pruned.text]),
+    ].join('\n'),
     exitCode: exitCodeOf(failed, done, pruned?.error),
   };
 }

@@ -4,7 +4,7 @@ import { parseDuration } from '../../config/duration.ts';
 import { JetbackupError } from '../../core/errors.ts';
 import { idPattern } from '../../core/ids.ts';
 import { endOf, forecast, forForecast } from '../../operations/forecast.ts';
-import { type PruneView, pruneSummary, pruneText } from '../prune-result.ts';
+import { pruneDatabases } from '../prune-run.ts';
 import { help, type Registry } from '../registry.ts';
 import { configuredDatabase, configuredDatabases, type Outcome, type Session } from '../session.ts';
 import { type Simulated, simulationDocument, simulationText } from '../simulation.ts';
@@ -76,16 +76,8 @@ async function runPrune(session: Session, names: readonly string[], options: Pru
 }
 
 async function prune(session: Session, databases: readonly string[], dryRun: boolean): Promise<Outcome> {
-  const { config, composed, context, output } = session;
-  const input = composed.retentionInput(databases);
-  const deps = await composed.pruneDeps(output.progress.report);
-  const result = await context.operations.prune(deps, { ...input, dryRun }, context.signal);
-  const view: PruneView = { input, dryRun, colors: output.colors, several: config.databases.length > 1 };
-  return {
-    kind: dryRun ? 'report' : 'done',
-    document: { command: 'prune', dryRun, ...pruneSummary(result, view) },
-    text: pruneText(result, view),
-  };
+  const { summary, text } = await pruneDatabases(session, databases, dryRun);
+  return { kind: dryRun ? 'report' : 'done', document: { command: 'prune', dryRun, ...summary }, text };
 }
 
 async function simulateRetention(session: Session, databases: readonly string[], time: Temporal.Duration): Promise<Outcome> {

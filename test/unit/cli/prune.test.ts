@@ -129,6 +129,18 @@ describe('prune', () => {
     expect(off.stdout).toContain('deleted 3 of 10');
   });
 
+  it('warns of a freeze also where nobody reads the text: in a cron line’s mail, and beside JSON', async () => {
+    const collapsed = nightly(10, (index) => (index === 9 ? { rows: 10 } : {}));
+    const world = { env: checklist, operations: pruning(collapsed) };
+    const quiet = await typed('prune --quiet', world);
+    expect(quiet).toMatchObject({ exitCode: 0, stdout: '' });
+    expect(quiet.stderr).toContain('warning: deletion of shop is frozen because of 20261120T020000Z-aaaaaa');
+    expect(quiet.stderr).toContain('jetbackup prune --accept 20261120T020000Z-aaaaaa --reason');
+    expect((await typed('prune --json', world)).stderr).toContain('deletion of shop is frozen');
+    expect((await typed('prune', world)).stderr).not.toContain('frozen');
+    expect((await typed('prune --quiet', { env: checklist, operations: pruning(nightly(10)) })).stderr).toBe('');
+  });
+
   it('without a configured retention says that everything stays, and how to change that', async () => {
     const { stdout, exitCode } = await typed('prune', { operations: pruning(nightly(400)) });
     expect(exitCode).toBe(0);
