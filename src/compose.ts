@@ -8,6 +8,7 @@ import { type AwsVariable, awsVariables, type Config, type DatabaseConfig, type 
 import { type Environment, readVariables } from './config/environment.ts';
 import type { ConfigChecks } from './config/parse.ts';
 import { configInvalid } from './config/problems.ts';
+import { retentionInput } from './config/retention.ts';
 import { redactor, Secret } from './config/secret.ts';
 import { JetbackupError, messageOf } from './core/errors.ts';
 import type { CodecName } from './core/manifest.ts';
@@ -25,6 +26,8 @@ import {
   validatePublicKey,
 } from './crypto/signature.ts';
 import { type BackupDeps, postgres } from './operations/backup.ts';
+import type { MarkDeps } from './operations/mark.ts';
+import type { PruneDeps } from './operations/prune.ts';
 import { recoveryText } from './operations/recovery.ts';
 import { initRepository } from './operations/repository.ts';
 import type { RestoreDeps } from './operations/restore.ts';
@@ -56,6 +59,14 @@ export const configChecks: ConfigChecks = {
   recipient: validateRecipient,
   recipients: validateRecipients,
   publicKey: validatePublicKey,
+  pruneProfile(repository) {
+    try {
+      if (parseRepositoryUrl(repository).kind === 's3') return undefined;
+    } catch {
+      return undefined; // Its own complaint is in the list.
+    }
+    return 'a directory knows no AWS profile: prune deletes as the user that runs it';
+  },
 };
 
 /** A relative directory or certificate in a repository's URL belongs to where the URL stands. */
@@ -65,7 +76,13 @@ function repositoryAt(url: string, base: string): RepositoryLocation {
   return location.caFile === undefined ? location : { ...location, caFile: resolve(base, location.caFile) };
 }
 
-async function storeAt(location: RepositoryLocation, clock: Clock, aws: (name: AwsVariable) => Secret | undefined): Promise<ObjectStore> {
+async function storeAt(
+  location: RepositoryLocation,
+  clock: Clock,
+  aws: (name: AwsVariable) => Secret | undefined,
+  profile?: string,
+): Promise<ObjectStore> {
+  if (profile !== undefined) return openStore(location, { clock, profile });
   const [accessKeyId, secretAccessKey, sessionToken] = awsVariables.map((name) => aws(name)?.reveal());
   // Only a whole pair stands before the AWS chain (profiles, roles, container credentials).
   if (accessKeyId === undefined || secretAccessKey === undefined) return openStore(location, { clock });
@@ -110,9 +127,9 @@ const RECIPIENTS_HINT = 'Set encryption.recipients (or JETBACKUP_RECIPIENTS) to 
 const IDENTITY_HINT =
   'Set encryption.identityFile (or JETBACKUP_IDENTITY_FILE, or JETBACKUP_IDENTITY) to the identity, AGE-SECRET-KEY-1…; it should be in escrow.';
 
-async function signingKeyOf(config: Config): Promise<SigningKey> {
+async function signingKeyOf(config: Config, what: string): Promise<SigningKey> {
   if (config.signingKey === undefined) {
-    throw new JetbackupError('key-missing', 'there is no key to sign the backup with', { hint: SIGNING_KEY_HINT });
+    throw new JetbackupError('key-missing', `there is no key to sign ${what} with`, { hint: SIGNING_KEY_HINT });
   }
   const { content, where } = await readKey(config.signingKey, 'signing key');
   return loadSigningKey(content.toString('utf8'), where);
@@ -158,7 +175,9 @@ function connectionOf(config: Config, database: DatabaseConfig): ConnectionSetti
 
 /** Builds the adapters for a configuration. Nothing is contacted, and no key is read, before a command needs it. */
 export async function compose(config: Config, platform: Platform) {
-  const store = await storeAt(repositoryAt(config.repository.reveal(), config.base), platform.clock, config.awsVariable);
+  const location = repositoryAt(config.repository.reveal(), config.base);
+  const store = await storeAt(location, platform.clock, config.awsVariable);
+  let pruneStore: ObjectStore | undefined;
   const { level, parallel } = config.compression;
   const options: CodecOptions = { ...(level === undefined ? {} : { level }), ...(parallel === undefined ? {} : { parallel }) };
   const redact = redactor(
@@ -183,7 +202,7 @@ export async function compose(config: Config, platform: Platform) {
       if (config.recipients.length === 0) {
         throw new JetbackupError('key-missing', 'there is no recipient to encrypt the backup to', { hint: RECIPIENTS_HINT });
       }
-      const signingKey = await signingKeyOf(config);
+      const signingKey = await signingKeyOf(config, 'the backup');
       return {
         ...runDeps(log),
         source: postgres,
@@ -196,7 +215,17 @@ export async function compose(config: Config, platform: Platform) {
     },
     restoreDeps,
     exportDeps: restoreDeps,
-    listDeps: () => ({ store, publicKeys: publicKeysOf(config) }),
+    listDeps: () => ({ store, clock, publicKeys: publicKeysOf(config) }),
+    async pruneDeps(log: Progress): Promise<PruneDeps> {
+      const publicKeys = requiredPublicKeys(config);
+      if (config.pruneProfile !== undefined) pruneStore ??= await storeAt(location, clock, config.awsVariable, config.pruneProfile);
+      return { ...runDeps(log), store: pruneStore ?? store, publicKeys };
+    },
+    async markDeps(): Promise<MarkDeps> {
+      const publicKeys = requiredPublicKeys(config);
+      return { store, clock, publicKeys, signingKey: await signingKeyOf(config, 'what you decide about a backup') };
+    },
+    retentionInput: (databases: readonly string[]) => retentionInput(config, databases),
     connection: (database: DatabaseConfig) => connectionOf(config, database),
     target(url: Secret, name: string) {
       const configured = config.databases.find((database) => database.name === name);
@@ -215,7 +244,10 @@ export async function compose(config: Config, platform: Platform) {
       for await (const { database } of listCommitted(store, undefined, signal)) names.add(database);
       return [...names].sort();
     },
-    close: () => store.close(),
+    close() {
+      store.close();
+      pruneStore?.close();
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Temporal } from 'temporal-polyfill';
+import { Temporal } from 'temporal-polyfill';
 import { collect } from '../core/bytes.ts';
 import { isJetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
@@ -64,4 +64,35 @@ export async function removeRunsBefore(
   const old = runs.filter((id) => idInstant(id).epochMilliseconds < before.epochMilliseconds);
   for (const id of old) await store.delete(runRecordKey(id), signal);
   return old.length;
+}
+
+/** A backup that was made, whether it is still there or not. */
+export interface BackupMade {
+  readonly id: Id;
+  /** Of the run, epoch ms. */
+  readonly instant: number;
+}
+
+/** Records read for it at most, and how many at once. */
+const MOST_READ = 256;
+const AT_ONCE = 16;
+
+/** The last backups of these databases that succeeded, `wanted` of each, as far as the newest 256 records tell. */
+export async function recentBackups(
+  store: ObjectStore,
+  runs: readonly Id[],
+  { databases, wanted }: { readonly databases: readonly DatabaseName[]; readonly wanted: number },
+  signal: AbortSignal,
+): Promise<ReadonlyMap<DatabaseName, readonly BackupMade[]>> {
+  const found = new Map(databases.map((database) => [database, [] as BackupMade[]]));
+  const newest = runs.slice(-MOST_READ).reverse();
+  for (let next = 0; next < newest.length; next += AT_ONCE) {
+    if ([...found.values()].every((made) => made.length >= wanted)) break;
+    const records = await Promise.all(newest.slice(next, next + AT_ONCE).map((id) => readRun(store, id, signal)));
+    for (const record of records) {
+      if (record?.operation !== 'backup' || record.backup === null) continue;
+      found.get(record.database)?.push({ id: record.backup, instant: Temporal.Instant.from(record.startedAt).epochMilliseconds });
+    }
+  }
+  return found;
 }

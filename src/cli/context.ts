@@ -4,7 +4,10 @@ import type { Progress } from '../core/progress.ts';
 import type { BackupDeps, BackupInput, backup } from '../operations/backup.ts';
 import type { ExportDeps, exportBackup } from '../operations/export.ts';
 import type { ListDeps, listBackups, showBackup } from '../operations/list.ts';
+import type { acceptBackup, MarkDeps, markBackup } from '../operations/mark.ts';
+import type { PruneDeps, prune } from '../operations/prune.ts';
 import type { planRestore, RestoreDeps, RestoreInput, restore } from '../operations/restore.ts';
+import type { RetentionDeps, RetentionInput, surveyRetention } from '../operations/retention.ts';
 import type { Clock } from '../platform/clock.ts';
 
 export type Connection = BackupInput['connection'];
@@ -18,6 +21,10 @@ export interface Operations {
   readonly exportBackup: typeof exportBackup;
   readonly listBackups: typeof listBackups;
   readonly showBackup: typeof showBackup;
+  readonly surveyRetention: typeof surveyRetention;
+  readonly prune: typeof prune;
+  readonly markBackup: typeof markBackup;
+  readonly acceptBackup: typeof acceptBackup;
 }
 
 /** Asks at the terminal; undefined where there is none. */
@@ -33,7 +40,12 @@ export interface Composed {
   backupDeps(log: Progress): Promise<BackupDeps>;
   restoreDeps(log: Progress, ask: AskPassphrase): Promise<RestoreDeps>;
   exportDeps(log: Progress, ask: AskPassphrase): Promise<ExportDeps>;
-  listDeps(): ListDeps;
+  listDeps(): ListDeps & RetentionDeps;
+  /** Over the store with the credentials that are for deleting, where there are such. */
+  pruneDeps(log: Progress): Promise<PruneDeps>;
+  markDeps(): Promise<MarkDeps>;
+  /** What retention is to do with these databases, whether they are configured here or not. */
+  retentionInput(databases: readonly string[]): RetentionInput;
   connection(database: DatabaseConfig): Connection;
   /** `--to URL`; `namesDatabase` is whether the URL itself says which database. */
   target(url: Secret, database: string): { readonly settings: Connection; readonly namesDatabase: boolean };

@@ -67,6 +67,10 @@ databases:
     # Paths that are needed to bring the application back, beside its database:
     # files: [/etc/myapp/env, /opt/myapp/docker-compose.yml]
 
+# What to keep: the newest backup of each of the last 7 days, 4 weeks and 12 months that have one, and the newest in any
+# case. Nothing is deleted before \`jetbackup prune\` runs; \`jetbackup prune --dry-run\` shows what it would do, and why.
+retention: { preset: production-checklist }
+
 encryption:
   # Public keys; every backup can be opened with the identity of any one of them.
   recipients:

@@ -4,6 +4,16 @@ import { catalogue, type ErrorCode, isJetbackupError, type JetbackupError, messa
 import { DatabaseNameSchema, IdSchema } from '../core/ids.ts';
 import { artifactKinds, codecNames, FingerprintSummarySchema, ManifestSchema } from '../core/manifest.ts';
 import { PhaseSchema } from '../core/run-record.ts';
+import {
+  AcceptDocument,
+  PinDocument,
+  Promises,
+  PruneDocument,
+  PruneSummary,
+  RetentionFields,
+  SimulateDocument,
+  UnpinDocument,
+} from './json-retention.ts';
 
 /*
  * What `--json` prints: exactly one document on standard output, of one of these shapes (docs/JSON.md). Fields are
@@ -77,17 +87,27 @@ export const BackupDocument = z.strictObject({
   backups: z.array(z.strictObject({ ...BackupSummary.shape, seconds: z.number().nonnegative(), phases: z.array(PhaseSchema) })),
   /** Of several databases, those that failed, in their order; the exit status is that of the first. */
   failed: z.array(z.strictObject({ database: DatabaseNameSchema, error: ErrorBody })),
+  /** What --prune did after it: null without it, or where not every backup succeeded. */
+  pruned: PruneSummary.nullable(),
+  /** Why --prune failed; then the exit status is 3. */
+  pruneError: ErrorBody.nullable(),
 });
 
 export const ListDocument = z.strictObject({
   command: z.literal('list'),
   repository: z.string(),
-  backups: z.array(z.strictObject({ ...BackupSummary.shape, authentic: Authentic })),
+  backups: z.array(z.strictObject({ ...BackupSummary.shape, ...Promises.shape, authentic: Authentic, ...RetentionFields.shape })),
   /** Backups whose manifest cannot be read or trusted. They are never restored from. */
   unusable: z.array(z.strictObject({ database: DatabaseNameSchema, id: IdSchema, error: ErrorBody })),
 });
 
-export const ShowDocument = z.strictObject({ command: z.literal('show'), authentic: Authentic, manifest: ManifestSchema });
+export const ShowDocument = z.strictObject({
+  command: z.literal('show'),
+  authentic: Authentic,
+  manifest: ManifestSchema,
+  ...Promises.shape,
+  ...RetentionFields.shape,
+});
 
 export const RestoreDocument = z.strictObject({
   command: z.literal('restore'),
@@ -134,6 +154,11 @@ export const documents = {
   show: ShowDocument,
   restore: RestoreDocument,
   export: ExportDocument,
+  pin: PinDocument,
+  unpin: UnpinDocument,
+  prune: PruneDocument,
+  'prune --simulate': SimulateDocument,
+  'prune --accept': AcceptDocument,
 };
 export type ResultDocument = { [K in keyof typeof documents]: z.infer<(typeof documents)[K]> }[keyof typeof documents];
 

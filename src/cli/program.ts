@@ -4,6 +4,8 @@ import { registerBackup } from './commands/backup.ts';
 import { registerExport } from './commands/export.ts';
 import { registerInit } from './commands/init.ts';
 import { registerList } from './commands/list.ts';
+import { registerPin, registerUnpin } from './commands/pin.ts';
+import { registerPrune } from './commands/prune.ts';
 import { registerRestore } from './commands/restore.ts';
 import { registerShow } from './commands/show.ts';
 import { exitTexts, type Registry } from './registry.ts';
@@ -41,10 +43,13 @@ export function createProgram(
   registerShow(program, registry);
   registerRestore(program, registry);
   registerExport(program, registry);
+  registerPin(program, registry);
+  registerUnpin(program, registry);
+  registerPrune(program, registry);
   const statuses = Object.entries(exitTexts).map(([status, text]) => `  ${status.padStart(3)}  ${text}`);
   program.addHelpText(
     'after',
-    `\nExamples:\n  jetbackup init              once\n  jetbackup backup            every night\n  jetbackup restore latest    when it matters\n\nExit status:\n${statuses.join('\n')}`,
+    `\nExamples:\n  jetbackup init              once\n  jetbackup backup            every night\n  jetbackup restore latest    when it matters\n  jetbackup prune --dry-run   what retention would let go\n\nExit status:\n${statuses.join('\n')}`,
   );
   return program;
 }

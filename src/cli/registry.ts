@@ -16,7 +16,7 @@ export const exitTexts: Readonly<Record<string, string>> = {
   '0': 'done',
   '1': 'an error in jetbackup itself',
   '2': 'wrong usage',
-  '3': 'done, but something beside the dump is missing',
+  '3': 'done, but something beside the dump is missing, or the pruning after it failed',
   '10': 'configuration',
   '11': 'storage',
   '12': 'locked by another run',

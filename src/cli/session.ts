@@ -86,6 +86,13 @@ export function configuredDatabase(config: Config, name: string | undefined): Da
   throw new JetbackupError('usage', 'there are several databases; say which one', { hint: knownHint(known) });
 }
 
+/** The configured databases that are meant: the named ones, JETBACKUP_DATABASE's, or all. Throws `usage`. */
+export function configuredDatabases(config: Config, names: readonly string[]): readonly DatabaseConfig[] {
+  if (names.length > 0) return [...new Set(names)].map((name) => configuredDatabase(config, name));
+  if (config.selected !== undefined || config.databases.length === 0) return [configuredDatabase(config, undefined)];
+  return config.databases;
+}
+
 function knownHint(known: readonly string[]): string {
   if (known.length === 0) return 'None is. Add it under "databases:", or set DATABASE_URL.';
   return `Configured: ${known.join(', ')}.`;

@@ -1,3 +1,5 @@
+import { Temporal } from 'temporal-polyfill';
+import type { RecoveryPoint } from '../../retention/points.ts';
 import { type Artifact, artifactOf, type Manifest } from '../core/manifest.ts';
 import type { BackupSummary } from './json.ts';
 
@@ -29,5 +31,20 @@ export function summarize(manifest: Manifest): BackupSummary {
     pin: manifest.pin,
     keepUntil: manifest.keepUntil,
     warnings: manifest.warnings,
+  };
+}
+
+/** What is promised for a backup: what was decided about it since, or what its manifest says where that is not known. */
+export function promisesOf(
+  manifest: Pick<Manifest, 'pin' | 'keepUntil'>,
+  point: Pick<RecoveryPoint, 'pin' | 'keepUntil'> | undefined,
+): { readonly pin: { readonly reason: string; readonly until: string | null } | null; readonly keepUntil: string | null } {
+  if (point === undefined)
+    return { pin: manifest.pin === null ? null : { reason: manifest.pin.reason, until: null }, keepUntil: manifest.keepUntil };
+  const text = (instant: number | undefined) =>
+    instant === undefined ? null : Temporal.Instant.fromEpochMilliseconds(instant).toString({ smallestUnit: 'second' });
+  return {
+    pin: point.pin === undefined ? null : { reason: point.pin.reason, until: text(point.pin.until) },
+    keepUntil: text(point.keepUntil),
   };
 }

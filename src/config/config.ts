@@ -1,4 +1,5 @@
 import type { CodecName, FingerprintMode } from '../core/manifest.ts';
+import type { RetentionConfig } from './retention.ts';
 import type { Secret } from './secret.ts';
 
 /** Where a key comes from: a file that is read when it is needed, or the environment variable that holds it. */
@@ -20,6 +21,8 @@ export interface DatabaseConfig {
   readonly lockRetries: number;
   readonly tags: Readonly<Record<string, string>>;
   readonly bindir: string | undefined;
+  /** Its own, or the default of all. */
+  readonly retention: RetentionConfig;
 }
 
 /** libpq's variables, and what it falls back to (USER, HOME). */
@@ -42,6 +45,8 @@ export interface Config {
   readonly signingKey: KeySource | undefined;
   readonly compression: { readonly codec: CodecName; readonly level: number | undefined; readonly parallel: number | undefined };
   readonly restore: { readonly jobs: number | undefined; readonly noOwner: boolean; readonly createRoles: boolean };
+  /** AWS profile whose credentials only `prune` uses. */
+  readonly pruneProfile: string | undefined;
   /** What completes a connection's URL. A function, so that printing a Config prints no PGPASSWORD. */
   connectionEnvironment(database: DatabaseConfig | undefined): ConnectionEnvironment;
   /** The value of AWS_… variables, also where they came as NAME_FILE. */

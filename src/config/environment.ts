@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { messageOf } from '../core/errors.ts';
 import type { Raw } from './document.ts';
 import { didYouMean, type Problem } from './problems.ts';
+import { retentionSection } from './retention.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -56,16 +57,18 @@ const settings: readonly (readonly [variable: string, path: readonly string[], l
   ['JETBACKUP_SIGNING_KEY_FILE', ['signing', 'keyFile']],
   ['JETBACKUP_CODEC', ['compression', 'codec']],
   ['JETBACKUP_LEVEL', ['compression', 'level']],
+  ['JETBACKUP_PRUNE_PROFILE', ['prune', 'profile']],
 ];
 
 /** Of the one database of environment-only mode; a file's databases say this for themselves. */
-const databaseSettings: readonly (readonly [variable: string, key: string, list?: 'list'])[] = [
+const databaseSettings: readonly (readonly [variable: string, key: string, form?: 'list' | 'retention'])[] = [
   ['JETBACKUP_FINGERPRINT', 'fingerprint'],
   ['JETBACKUP_FILES', 'files', 'list'],
   ['JETBACKUP_ROLE_PASSWORDS', 'rolePasswords'],
   ['JETBACKUP_LOCK_TIMEOUT', 'lockTimeout'],
   ['JETBACKUP_LOCK_RETRIES', 'lockRetries'],
   ['JETBACKUP_BINDIR', 'bindir'],
+  ['JETBACKUP_RETENTION', 'retention', 'retention'],
 ];
 
 const others = ['JETBACKUP_CONFIG', 'JETBACKUP_DATABASE', 'JETBACKUP_IDENTITY', 'JETBACKUP_SIGNING_KEY', 'JETBACKUP_LOG'];
@@ -111,10 +114,11 @@ function databaseOf(variables: Variables, origins: Map<string, string>): { [key:
   origins.set('databases.0.name', given === undefined ? (url === undefined ? 'PGDATABASE' : 'DATABASE_URL') : 'JETBACKUP_DATABASE');
   if (url !== undefined) database['url'] = url;
   origins.set('databases.0.url', 'DATABASE_URL');
-  for (const [variable, key, list] of databaseSettings) {
+  for (const [variable, key, form] of databaseSettings) {
     const value = variables.get(variable);
     if (value === undefined || value === '') continue;
-    database[key] = list === undefined ? value : items(value);
+    if (form === undefined) database[key] = value;
+    else database[key] = form === 'list' ? items(value) : retentionSection(items(value));
     origins.set(`databases.0.${key}`, variable);
   }
   return database;

@@ -6,6 +6,7 @@ import { type ConfigDocument, type Raw, readDocument } from './document.ts';
 import { type Environment, environmentOverlay, misspelt, readVariables, type Variables } from './environment.ts';
 import { type ConfigChecks, type Placed, parseRaw } from './parse.ts';
 import { configInvalid, type Problem } from './problems.ts';
+import { retentionOf } from './retention.ts';
 import type { ParsedConfig } from './schema.ts';
 import { Secret } from './secret.ts';
 import { passwordsIn } from './url-passwords.ts';
@@ -162,6 +163,7 @@ function assemble(parts: Parts): Config {
       lockRetries: database.lockRetries,
       tags: database.tags,
       bindir: database.bindir === undefined ? undefined : absolute(database.bindir, `databases.${index}.bindir`),
+      retention: retentionOf(database.retention, config.retention),
     }),
   );
   const identity = key('JETBACKUP_IDENTITY', config.encryption.identityFile, 'encryption.identityFile');
@@ -187,6 +189,7 @@ function assemble(parts: Parts): Config {
     signingKey,
     compression: { codec: config.compression.codec, level: config.compression.level, parallel: config.compression.parallel },
     restore: { jobs: config.restore.jobs, noOwner: config.restore.noOwner, createRoles: config.restore.createRoles },
+    pruneProfile: config.prune.profile,
     connectionEnvironment: parts.connectionEnvironment,
     awsVariable,
     warnings: [

@@ -22,6 +22,8 @@ export interface ConfigChecks {
   readonly recipient?: (text: string) => string | undefined;
   readonly recipients?: (texts: readonly string[]) => string | undefined;
   readonly publicKey?: (text: string) => string | undefined;
+  /** Whether the repository at this URL can be reached with an AWS profile of its own. */
+  readonly pruneProfile?: (repository: string) => string | undefined;
 }
 
 type Path = readonly PropertyKey[];
@@ -157,6 +159,7 @@ function runChecks(
     if (url !== undefined && (typeof url !== 'string' || url === UNRESOLVED)) continue;
     attempt(path, () => checks.connection?.(url, environment));
   }
+  for (const { text } of strings(['repository'])) validate(['prune', 'profile'], () => checks.pruneProfile?.(text));
   validate(['encryption', 'recipients'], checks.recipient);
   validate(['signing', 'publicKey'], checks.publicKey);
   const recipients = strings(['encryption', 'recipients']).map(({ text }) => text);

@@ -2,6 +2,8 @@ import * as z from 'zod';
 import { DatabaseNameSchema } from '../core/ids.ts';
 import { codecNames, fingerprintModes } from '../core/manifest.ts';
 import { DURATION_FORM, isTimeZone, parseMilliseconds } from './duration.ts';
+import { RetentionSchema } from './retention.ts';
+import { flag, whole } from './scalars.ts';
 
 /*
  * The configuration as it is written. YAML is read with every scalar as text, and the environment is text
@@ -22,20 +24,6 @@ const noRepeats = <T extends z.ZodType<string[]>>(schema: T, what: string) =>
     });
   });
 
-const flag = z
-  .string()
-  .refine((value) => value === 'true' || value === 'false', 'must be true or false')
-  .transform((value) => value === 'true');
-
-const whole = (least: number, most: number) =>
-  z
-    .string()
-    .refine(
-      (value) => /^\d{1,9}$/.test(value) && Number(value) >= least && Number(value) <= most,
-      `must be a whole number from ${least} to ${most}`,
-    )
-    .transform(Number);
-
 const milliseconds = z
   .string()
   .refine((value) => parseMilliseconds(value) !== undefined, `must be a duration: ${DURATION_FORM.replace(', 13mo, 1y', '')}`)
@@ -49,6 +37,7 @@ const databaseFields = {
   lockTimeout: milliseconds.default(10_000),
   lockRetries: whole(0, 100).default(6),
   bindir: text.optional(),
+  retention: RetentionSchema.optional(),
 };
 
 export const DatabaseSchema = z.strictObject({
@@ -66,6 +55,9 @@ export const ConfigSchema = z.strictObject({
     .default('UTC'),
   repository: text,
   databases: z.array(DatabaseSchema).default([]),
+  /** Of databases that have none of their own. */
+  retention: RetentionSchema.optional(),
+  prune: z.strictObject({ profile: text.optional() }).prefault({}),
   encryption: z
     .strictObject({
       recipients: noRepeats(oneOrMore, 'recipient').default([]),
@@ -102,7 +94,7 @@ export const ConfigSchema = z.strictObject({
 export type ParsedConfig = z.output<typeof ConfigSchema>;
 
 /** Sections of later versions: they deserve a better answer than "unknown". */
-export const notYet: readonly string[] = ['schedule', 'retention', 'objectives', 'verify', 'drill', 'alerts'];
+export const notYet: readonly string[] = ['schedule', 'objectives', 'verify', 'drill', 'alerts'];
 
 /** The keys that are known at a path of the configuration, for "did you mean". */
 export function knownKeys(path: readonly PropertyKey[]): readonly string[] {

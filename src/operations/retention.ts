@@ -5,9 +5,9 @@ import type { RecoveryPoint } from '../../retention/points.ts';
 import type { Policy } from '../../retention/policy.ts';
 import { authenticate } from '../catalog/authenticate.ts';
 import { idInstant, readManifest } from '../catalog/catalog.ts';
-import { databasePrefix, isManifest, isMark, placeOf } from '../catalog/layout.ts';
+import { databasePrefix, isManifest, isMark, manifestKey, placeOf } from '../catalog/layout.ts';
 import { readAcceptance, readMark, type Trust } from '../catalog/marks.ts';
-import { failedSince, listRuns } from '../catalog/run-records.ts';
+import { type BackupMade, failedSince, listRuns, recentBackups } from '../catalog/run-records.ts';
 import { isJetbackupError, messageOf } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import { artifactOf, type Manifest } from '../core/manifest.ts';
@@ -33,6 +33,10 @@ export interface RetentionInput {
   readonly databases: readonly RetentionOf[];
   /** IANA name: whose days, weeks and months count. */
   readonly timeZone: string;
+  /** Manifests that were read a moment ago; they are not read once more. */
+  readonly manifests?: readonly Manifest[];
+  /** How many of the last backups of each database to look up in run records, for a forecast; default 0. */
+  readonly history?: number;
 }
 
 /** A folder of a backup in the repository, committed or not. */
@@ -53,6 +57,8 @@ export interface DatabaseSurvey {
   /** One for each committed folder, oldest first. */
   readonly points: readonly RecoveryPoint[];
   readonly plan: RetentionPlan;
+  /** The last backups that were made, also those that retention has let go since; empty unless asked for. */
+  readonly history: readonly BackupMade[];
   /** The backup whose collapse keeps everything from being deleted, until it is accepted. */
   readonly frozenBy: Id | undefined;
 }
@@ -68,21 +74,25 @@ export interface RetentionSurvey {
 const AT_ONCE = 16;
 
 /**
- * What there is and what retention says of it; changes nothing. One LIST per thousand objects, one GET for each manifest and
- * mark, one for each database's acceptance, and one for each run record since its newest backup. Memory: some hundred bytes for
- * each object. Throws `repository-missing`, and what the store throws.
+ * What there is and what retention says of it; changes nothing. One LIST per thousand objects; one GET for each manifest
+ * and mark, one for each database's acceptance, and one for each run record since its newest backup or that `history`
+ * needs. Memory: some hundred bytes for each object. Throws `repository-missing`, and what the store throws.
  */
 export async function surveyRetention(deps: RetentionDeps, input: RetentionInput, signal: AbortSignal): Promise<RetentionSurvey> {
   const { id: repository } = await openRepository(deps, signal);
   const trust: Trust = { repository, publicKeys: deps.publicKeys };
+  const known = new Map((input.manifests ?? []).map((manifest) => [manifestKey(manifest.database, manifest.id), manifest] as const));
   const found: { of: RetentionOf; folders: Folder[]; points: RecoveryPoint[] }[] = [];
   for (const of of input.databases) {
     const folders = await listFolders(deps.store, of.database, signal);
-    found.push({ of, folders, points: await readPoints(deps, trust, folders, signal) });
+    found.push({ of, folders, points: await readPoints(deps, trust, folders, known, signal) });
   }
   const runs = await listRuns(deps.store, signal);
   const newest = new Map(found.flatMap(({ of, folders }) => newestCommitted(folders).map((id) => [of.database, id] as const)));
   const newestRunFailed = await failedSince(deps.store, runs, newest, signal);
+  const { history: wanted = 0 } = input;
+  const names = input.databases.map(({ database }) => database);
+  const made = wanted === 0 ? undefined : await recentBackups(deps.store, runs, { databases: names, wanted }, signal);
   const databases: DatabaseSurvey[] = [];
   for (const { of, folders, points } of found) {
     const acceptance = await acceptedOf(deps, of.database, trust, signal);
@@ -96,7 +106,7 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
       newestRunFailed,
       frozen: new Map(collapse === undefined ? [] : [[of.database, collapse.why]]),
     });
-    databases.push({ of, folders, points, plan, frozenBy: collapse?.pointId });
+    databases.push({ of, folders, points, plan, history: made?.get(of.database) ?? [], frozenBy: collapse?.pointId });
   }
   return { repository, databases, runs };
 }
@@ -138,26 +148,35 @@ async function listFolders(store: ObjectStore, database: DatabaseName, signal: A
   return folders;
 }
 
-async function readPoints(deps: RetentionDeps, trust: Trust, folders: readonly Folder[], signal: AbortSignal): Promise<RecoveryPoint[]> {
+type Known = ReadonlyMap<Key, Manifest>;
+
+async function readPoints(
+  deps: RetentionDeps,
+  trust: Trust,
+  folders: readonly Folder[],
+  known: Known,
+  signal: AbortSignal,
+): Promise<RecoveryPoint[]> {
   const committed = folders.filter((folder) => folder.committed);
   const points: RecoveryPoint[] = new Array<RecoveryPoint>(committed.length);
   let next = 0;
   const work = async (): Promise<void> => {
     for (let index = next++; index < committed.length; index = next++) {
       const folder = committed[index];
-      if (folder !== undefined) points[index] = await readPoint(deps, trust, folder, signal);
+      if (folder !== undefined) points[index] = await readPoint(deps, trust, folder, known, signal);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   return points;
 }
 
-async function readPoint(deps: RetentionDeps, trust: Trust, folder: Folder, signal: AbortSignal): Promise<RecoveryPoint> {
+async function readPoint(deps: RetentionDeps, trust: Trust, folder: Folder, known: Known, signal: AbortSignal): Promise<RecoveryPoint> {
   const { database, id, bytes } = folder;
   const aside = { id, database, bytes, instant: idInstant(id).epochMilliseconds, proof: 'unproven' as const };
   let manifest: Manifest;
   try {
-    ({ manifest } = await readManifest(deps.store, folder, signal));
+    manifest = known.get(manifestKey(database, id)) ?? (await readManifest(deps.store, folder, signal)).manifest;
+    // Those that were checked before, too: it costs microseconds, and what decides about deletion trusts nobody.
     authenticate(manifest, trust.repository, trust.publicKeys);
   } catch (error) {
     if (!isJetbackupError(error, 'damaged', 'not-authentic', 'no-backup', 'key-missing')) throw error;

@@ -6,6 +6,8 @@ import type { ObjectStore } from './store.ts';
 export interface StoreDependencies extends S3Dependencies {
   /** Credentials from the configuration; without them the AWS default chain. */
   readonly credentials?: S3Credentials;
+  /** AWS profile to use instead of both. Nothing to a directory. */
+  readonly profile?: string;
   /** Timeouts and attempts, where the defaults do not fit. */
   readonly s3?: Pick<S3Settings, 'requestTimeoutMs' | 'connectTimeoutMs' | 'stallTimeoutMs' | 'maxAttempts' | 'partBytes'>;
 }
@@ -23,7 +25,7 @@ export async function openStore(location: RepositoryLocation, deps: StoreDepende
   }
 }
 
-function s3Settings(location: S3Location, { credentials, s3 }: StoreDependencies): S3Settings {
+function s3Settings(location: S3Location, { credentials, profile, s3 }: StoreDependencies): S3Settings {
   const { bucket, prefix, region, endpoint, pathStyle, sse, kmsKeyId, storageClass, caFile } = location;
   return {
     bucket,
@@ -36,6 +38,7 @@ function s3Settings(location: S3Location, { credentials, s3 }: StoreDependencies
     ...(storageClass !== undefined && { storageClass }),
     ...(caFile !== undefined && { caFile }),
     ...(credentials !== undefined && { credentials }),
+    ...(profile !== undefined && { profile }),
     ...s3,
   };
 }

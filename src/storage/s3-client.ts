@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { getCACertificates } from 'node:tls';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { fromIni } from '@aws-sdk/credential-provider-ini';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { KiB } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
@@ -114,8 +115,17 @@ function clientConfig(settings: S3Settings): S3ClientConfig {
     }),
     ...(region !== undefined && { region }),
     ...(settings.endpoint !== undefined && { endpoint: settings.endpoint }),
-    ...(settings.credentials !== undefined && { credentials: settings.credentials }),
+    ...credentialsOf(settings),
   };
+}
+
+/**
+ * fromIni and not the client's `profile` alone: the default chain goes on to the instance's role where the profile is
+ * missing, and then the wrong credentials would be used without a word. `profile` beside it is for the region.
+ */
+function credentialsOf({ profile, credentials }: S3Settings): Pick<S3ClientConfig, 'credentials' | 'profile'> {
+  if (profile !== undefined) return { profile, credentials: fromIni({ profile }) };
+  return credentials === undefined ? {} : { credentials };
 }
 
 function authorities(caFile: string | undefined): { ca?: string[] } {

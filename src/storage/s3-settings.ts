@@ -19,6 +19,8 @@ export interface S3Settings {
   readonly forcePathStyle?: boolean;
   /** Without them: the AWS default chain (environment, profile, web identity, container and instance metadata). */
   readonly credentials?: S3Credentials;
+  /** Name of an AWS profile whose credentials are used, and no others: where it has none, that is an error. */
+  readonly profile?: string;
   readonly sse?: { readonly type: 's3' } | { readonly type: 'kms'; readonly keyId?: string };
   readonly storageClass?: string;
   /** A PEM file of certificate authorities to trust besides the system's. */

@@ -7,9 +7,6 @@ export interface SimulatedClock extends Clock {
   setTo(instant: Instant): void;
 }
 
-/** Waits of up to this many ms pass at once: somebody's short pause, and not what a test advances the time for. */
-const SHORT_MS = 10_000;
-
 export function simulatedClock(start: Instant): SimulatedClock {
   let now = start;
   let monotonic = 0;
@@ -32,11 +29,6 @@ export function simulatedClock(start: Instant): SimulatedClock {
     },
     async sleep(ms, signal) {
       signal?.throwIfAborted();
-      if (ms <= SHORT_MS) {
-        now = now.add({ milliseconds: Math.ceil(ms) });
-        advance(ms);
-        return;
-      }
       await new Promise<void>((resolve, reject) => {
         const sleeper = { until: monotonic + ms, wake: () => resolve() };
         sleepers.add(sleeper);

@@ -1,5 +1,5 @@
 import { type RetentionPolicy, resolvePolicy } from '../../retention/policy.ts';
-import { checkObjects, readArtifact } from '../../src/catalog/artifact-reader.ts';
+import { readArtifact } from '../../src/catalog/artifact-reader.ts';
 import { authenticate } from '../../src/catalog/authenticate.ts';
 import { listCommitted, readManifest } from '../../src/catalog/catalog.ts';
 import { backupPrefix } from '../../src/catalog/layout.ts';
@@ -57,6 +57,16 @@ export async function openSmallInstallation({ store, clock, rows, policy, timeZo
     timeZone,
     dryRun: false,
   };
+  // A manifest is never changed, so each is looked at once.
+  const known = new Map<string, Manifest>();
+  const authenticated = async (id: string): Promise<Manifest> => {
+    const seen = known.get(id);
+    if (seen !== undefined) return seen;
+    const { manifest } = await readManifest(store, { database: DATABASE, id });
+    authenticate(manifest, repository, publicKeys);
+    known.set(id, manifest);
+    return manifest;
+  };
   return {
     warnings,
     async backup(change: Partial<BackupInput> = {}, over: ObjectStore = store): Promise<Manifest> {
@@ -71,24 +81,28 @@ export async function openSmallInstallation({ store, clock, rows, policy, timeZo
     accept(id: string, reason: string) {
       return acceptBackup({ ...common, store, signingKey }, { database: DATABASE, id, reason }, never);
     },
-    /** Ids of the committed backups, oldest first. Throws unless each is authentic and has all its objects. */
+    /** Ids of the committed backups, oldest first. Throws unless each is authentic and has all its objects, in their full size. */
     async committed(): Promise<string[]> {
+      const sizes = new Map<string, number>();
+      for await (const { key, size } of store.list(`${DATABASE}/`)) sizes.set(key, size);
       const ids: string[] = [];
-      for await (const listed of listCommitted(store, DATABASE)) {
-        const { manifest } = await readManifest(store, listed);
-        authenticate(manifest, repository, publicKeys);
-        for (const artifact of manifest.artifacts) await checkObjects(store, backupPrefix(DATABASE, listed.id), artifact);
-        ids.push(listed.id);
+      for (const key of sizes.keys()) {
+        const id = /^[^/]+\/([^/]+)\/manifest\.json$/.exec(key)?.[1];
+        if (id === undefined) continue;
+        const { artifacts } = await authenticated(id);
+        for (const { name, bytes } of artifacts.flatMap(({ objects }) => objects)) {
+          if (sizes.get(`${DATABASE}/${id}/${name}`) !== bytes) throw new Error(`${id} lacks ${name}`);
+        }
+        ids.push(id);
       }
       return ids;
     },
     async snapshotInstant(id: string): Promise<string> {
-      return (await readManifest(store, { database: DATABASE, id })).manifest.snapshotInstant;
+      return (await authenticated(id)).snapshotInstant;
     },
     /** The archive as it comes back, decrypted, decompressed and checked. */
     async dump(id: string): Promise<Uint8Array> {
-      const { manifest } = await readManifest(store, { database: DATABASE, id });
-      const artifact = artifactOf(manifest, 'dump');
+      const artifact = artifactOf(await authenticated(id), 'dump');
       if (artifact === undefined) throw new Error(`${id} holds no dump`);
       return await collect(
         readArtifact({ store, opener, codec: createCodec }, { folder: backupPrefix(DATABASE, id), artifact }, never),

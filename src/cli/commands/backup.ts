@@ -5,8 +5,9 @@ import { DURATION_FORM, parseDuration } from '../../config/duration.ts';
 import { catalogue, isJetbackupError, JetbackupError } from '../../core/errors.ts';
 import type { BackupInput, BackupResult } from '../../operations/backup.ts';
 import { errorBody } from '../json.ts';
+import { pruneAfter } from '../prune-run.ts';
 import { help, type Registry } from '../registry.ts';
-import { configuredDatabase, type Outcome, redactorOf, type Session } from '../session.ts';
+import { configuredDatabases, type Outcome, redactorOf, type Session } from '../session.ts';
 import { summarize } from '../summary.ts';
 import { bytesText, type Colors, counted, durationText, instantText } from '../text.ts';
 
@@ -15,6 +16,7 @@ interface BackupOptions {
   readonly tag?: Record<string, string>;
   readonly pin?: string;
   readonly keep?: Temporal.Duration;
+  readonly prune?: boolean;
 }
 
 export function registerBackup(program: Command, registry: Registry): void {
@@ -29,6 +31,7 @@ export function registerBackup(program: Command, registry: Registry): void {
     .option('--tag <key=value>', 'remember this with the backup; may be repeated', parseTag)
     .option('--pin <reason>', 'keep it whatever the retention rules say')
     .option('--keep <duration>', 'keep it at least this long, e.g. 30d', parseKeep)
+    .option('--prune', 'after every backup succeeded, delete what retention lets go')
     .action(async (databases: string[], options: BackupOptions) => {
       await registry.session(command, (session) => runBackup(session, [...databases, ...(options.database ?? [])], options));
     });
@@ -36,6 +39,7 @@ export function registerBackup(program: Command, registry: Registry): void {
     examples: [
       ['jetbackup backup', 'every configured database'],
       ['jetbackup backup --tag deploy=v2.3 --keep 30d', 'before a deployment'],
+      ['jetbackup backup --prune', 'what a nightly cron line needs'],
       ['jetbackup backup jetadmin --pin "before the migration"', 'one that is never expired'],
     ],
     exits: ['3', '10', '11', '12', '20', '21', '130'],
@@ -64,7 +68,7 @@ function parseKeep(text: string): Temporal.Duration {
 
 async function runBackup(session: Session, names: readonly string[], options: BackupOptions): Promise<Outcome> {
   const { config, context, composed, output } = session;
-  const databases = selectDatabases(session, names);
+  const databases = configuredDatabases(config, names);
   const deps = await composed.backupDeps(output.progress.report);
   const done: BackupResult[] = [];
   const failed: { database: string; error: unknown }[] = [];
@@ -79,33 +83,33 @@ async function runBackup(session: Session, names: readonly string[], options: Ba
       output.failure(`${database.name}: `, error);
     }
   }
+  const pruned = options.prune === true ? await pruneAfter(session, databases, failed.length) : undefined;
   return {
     kind: 'done',
     document: {
       command: 'backup',
       backups: done.map(({ manifest, run }) => ({ ...summarize(manifest), seconds: secondsOf(run), phases: run.phases })),
       failed: failed.map(({ database, error }) => ({ database, error: errorBody(error, redactorOf(config)) })),
+      pruned: pruned?.summary ?? null,
+      pruneError: pruned?.error === undefined ? null : errorBody(pruned.error, redactorOf(config)),
     },
-    text: done.map((result) => backupText(result, config.timeZone, output.colors)).join('\n'),
-    exitCode: exitCodeOf(failed, done),
+    text: [
+      ...done.map((result) => backupText(result, config.timeZone, output.colors)),
+      ...(pruned?.text === undefined ? [] : [pruned.text]),
+    ].join('\n'),
+    exitCode: exitCodeOf(failed, done, pruned?.error),
   };
 }
 
 /** A database without a backup is never "in part": the first that failed says how it ends. */
-function exitCodeOf(failed: readonly { readonly error: unknown }[], done: readonly BackupResult[]): number {
+function exitCodeOf(failed: readonly { readonly error: unknown }[], done: readonly BackupResult[], pruneError: unknown): number {
   const [first] = failed;
   if (first !== undefined) return exitOf(first.error);
-  return done.some(({ partial }) => partial) ? catalogue['done-in-part'].exit : 0;
+  return done.some(({ partial }) => partial) || pruneError !== undefined ? catalogue['done-in-part'].exit : 0;
 }
 
 function exitOf(error: unknown): number {
   return isJetbackupError(error) ? error.exitCode : catalogue.bug.exit;
-}
-
-function selectDatabases({ config }: Session, names: readonly string[]): readonly DatabaseConfig[] {
-  if (names.length > 0) return [...new Set(names)].map((name) => configuredDatabase(config, name));
-  if (config.selected !== undefined || config.databases.length === 0) return [configuredDatabase(config, undefined)];
-  return config.databases;
 }
 
 function inputFor({ config, composed, context }: Session, database: DatabaseConfig, options: BackupOptions): BackupInput {

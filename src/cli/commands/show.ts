@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
+import { describeReason } from '../../../retention/reasons.ts';
 import type { Manifest } from '../../core/manifest.ts';
 import type { Authentic } from '../json.ts';
 import { help, type Registry } from '../registry.ts';
+import { keptUntilText, retentionFields, type Verdict, verdictKey } from '../retention-words.ts';
 import { type Outcome, repositoryDatabase, type Session } from '../session.ts';
-import { summarize } from '../summary.ts';
+import { promisesOf, summarize } from '../summary.ts';
 import { bytesText, type Colors, counted, fieldsText, instantText, tableText } from '../text.ts';
-import { authenticOf } from './list.ts';
+import { authenticOf, judge } from './list.ts';
 
 export function registerShow(program: Command, registry: Registry): void {
   const command = program
@@ -28,15 +30,24 @@ export function registerShow(program: Command, registry: Registry): void {
 
 async function runShow(session: Session, when: string, name: string | undefined): Promise<Outcome> {
   const { config, composed, context, output } = session;
+  const { timeZone } = config;
   const moment = composed.moment(when);
   const database = await repositoryDatabase(session, name);
   const found = await context.operations.showBackup(composed.listDeps(), { database, moment }, context.signal);
   if ('error' in found) throw found.error;
   const authentic = authenticOf(found);
+  const verdict = (await judge(session, [found])).get(verdictKey(found));
+  const { manifest } = found;
   return {
     kind: 'report',
-    document: { command: 'show', authentic, manifest: found.manifest },
-    text: showText(found.manifest, authentic, config.timeZone, output.colors),
+    document: {
+      command: 'show',
+      authentic,
+      manifest,
+      ...promisesOf(manifest, verdict?.point),
+      ...retentionFields(verdict, timeZone),
+    },
+    text: showText(manifest, { authentic, verdict, timeZone, colors: output.colors }),
   };
 }
 
@@ -46,7 +57,15 @@ const authenticTexts: Readonly<Record<Authentic, string>> = {
   unchecked: 'unchecked: no signing.publicKey is configured',
 };
 
-function showText(manifest: Manifest, authentic: Authentic, timeZone: string, colors: Colors): string {
+interface View {
+  readonly authentic: Authentic;
+  readonly verdict: Verdict | undefined;
+  readonly timeZone: string;
+  readonly colors: Colors;
+}
+
+function showText(manifest: Manifest, { authentic, verdict, timeZone, colors }: View): string {
+  const { pin, keepUntil } = promisesOf(manifest, verdict?.point);
   const { source, server, fingerprint } = manifest;
   const summary = summarize(manifest);
   const fields: (readonly [string, string | undefined])[] = [
@@ -71,8 +90,10 @@ function showText(manifest: Manifest, authentic: Authentic, timeZone: string, co
         .map(([key, value]) => `${key}=${value}`)
         .join(', '),
     ],
-    ['pinned', manifest.pin?.reason],
-    ['kept until', manifest.keepUntil === null ? undefined : instantText(manifest.keepUntil, timeZone)],
+    ['pinned', pin === null ? undefined : `${pin.reason}${pin.until === null ? '' : `, until ${instantText(pin.until, timeZone)}`}`],
+    ['to be kept', keepUntil === null ? undefined : `until ${instantText(keepUntil, timeZone)}`],
+    [verdict?.stays === false ? 'goes' : 'stays', verdict?.reasons.map((reason) => describeReason(reason, timeZone)).join('\n')],
+    ['until', verdict === undefined ? undefined : keptUntilText(verdict)],
     ['warnings', manifest.warnings.join('\n')],
   ];
   const artifacts = tableText(

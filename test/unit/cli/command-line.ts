@@ -3,6 +3,7 @@ import { Temporal } from 'temporal-polyfill';
 import type { CliContext, Composed, Operations } from '../../../src/cli/context.ts';
 import { run } from '../../../src/cli/run.ts';
 import { type LoadOptions, loadConfig } from '../../../src/config/load.ts';
+import { retentionInput } from '../../../src/config/retention.ts';
 import { Secret } from '../../../src/config/secret.ts';
 import type { Manifest } from '../../../src/core/manifest.ts';
 import type { RunRecord } from '../../../src/core/run-record.ts';
@@ -97,6 +98,10 @@ const idle: Operations = {
   exportBackup: unexpected('exportBackup'),
   listBackups: unexpected('listBackups'),
   showBackup: unexpected('showBackup'),
+  surveyRetention: unexpected('surveyRetention'),
+  prune: unexpected('prune'),
+  markBackup: unexpected('markBackup'),
+  acceptBackup: unexpected('acceptBackup'),
 };
 
 function stream(isTTY: boolean): PassThrough & { isTTY: boolean; columns: number } {
@@ -152,12 +157,15 @@ export async function type(line: string | readonly string[], world: World = {}):
     load: async () => ({
       operations: { ...idle, ...world.operations },
       loadConfig: (file) => loadConfig({ file, env, cwd, search: [], ...(world.checks === undefined ? {} : { checks: world.checks }) }),
-      compose: async () => ({
+      compose: async (config) => ({
         location: 'file:///backups',
         backupDeps: async () => opaque,
         restoreDeps: async () => opaque,
         exportDeps: async () => opaque,
         listDeps: () => opaque,
+        pruneDeps: async () => opaque,
+        markDeps: async () => opaque,
+        retentionInput: (names) => retentionInput(config, names),
         connection: () => opaque,
         target: () => ({ settings: opaque, namesDatabase: true }),
         moment: (text) => (text === 'latest' ? { kind: 'latest' } : { kind: 'id', id: text }),

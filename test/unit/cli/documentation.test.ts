@@ -47,9 +47,10 @@ describe('docs/CONFIGURATION.md', () => {
 
   it('shows a file that is valid, and every key that there is', () => {
     const [yaml = ''] = blocks(text, 'yaml');
-    for (const path of [[], ['databases', 0], ['encryption'], ['signing'], ['compression'], ['restore']]) {
+    for (const path of [[], ['databases', 0], ['encryption'], ['signing'], ['compression'], ['restore'], ['prune']]) {
       for (const key of knownKeys(path)) expect(yaml, key).toMatch(new RegExp(`\\b${key}:`));
     }
+    for (const key of knownKeys(['retention'])) expect(text, key).toContain(`\`${key}\``);
     const directory = mkdtempSync(join(tmpdir(), 'jetbackup-docs-'));
     try {
       writeFileSync(join(directory, 'jetbackup.yaml'), yaml, { mode: 0o600 });

@@ -8,6 +8,7 @@ import { type ErrorCode, JetbackupError } from '../../../src/core/errors.ts';
 import type { BackupInput } from '../../../src/operations/backup.ts';
 import type { RestoreInput } from '../../../src/operations/restore.ts';
 import { ID, manifest, oneDatabase, runRecord, type Typed, type as typed, type World } from './command-line.ts';
+import { surveying } from './retention-fakes.ts';
 
 const shop = { database: 'shop', id: ID, manifest: manifest(), authentic: true } as const;
 const plan = {
@@ -36,6 +37,7 @@ function works(seen: { backup?: BackupInput; restore?: RestoreInput } = {}): Non
     },
     listBackups: async () => [shop, { database: 'shop', id: ID, error: new JetbackupError('damaged', 'the manifest is not JSON') }],
     showBackup: async () => shop,
+    surveyRetention: surveying([ID]),
     exportBackup: async (_deps, input) => {
       await input.output(bytesOf('PGDMP', 'data'));
       return manifest();
@@ -140,7 +142,7 @@ describe('a slip of the fingers', () => {
 });
 
 describe('--help', () => {
-  it.each(['init', 'backup', 'list', 'show', 'restore', 'export'])(
+  it.each(['init', 'backup', 'list', 'show', 'restore', 'export', 'pin', 'unpin', 'prune'])(
     'of %s has examples and exit statuses, and ends well',
     async (command) => {
       const result = await typed([command, '--help'], { env: {} });
@@ -262,7 +264,9 @@ describe('list and show', () => {
     const { stdout, exitCode } = await typed('list', { operations: works() });
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^DATABASE +ID +AS OF/);
-    expect(stdout).toMatch(/shop +20261120T020000Z-k3f9qa +2026-11-20 02:00:01\+00:00 +4\.77 MiB +977 KiB +1,234 +yes +deploy=v2\.3/);
+    expect(stdout).toMatch(
+      /shop +20261120T020000Z-k3f9qa +2026-11-20 02:00:01\+00:00 +4\.77 MiB +977 KiB +1,234 +yes +no +newest +- +deploy=v2\.3/,
+    );
     expect(stdout).toContain('the manifest is not JSON');
     const document = documents.list.parse(json(await typed('list --json', { operations: works() })));
     expect(document.backups).toMatchObject([{ id: ID, authentic: 'yes' }]);

@@ -251,14 +251,17 @@ describe('prune', () => {
 
   test('refuses to judge ages where this machine’s clock and the store’s differ by more than an hour', async () => {
     const { committed, ids, memory, store, clock, prune } = await withBackups(6);
-    const ahead = {
+    const behind = {
       ...store,
-      put: async (...args: Parameters<typeof store.put>) => ({
-        ...(await store.put(...args)),
-        modified: clock.now().subtract({ hours: 2 }),
-      }),
+      async stat(...args: Parameters<typeof store.stat>) {
+        const info = await store.stat(...args);
+        return info && { ...info, modified: clock.now().subtract({ hours: 2 }) };
+      },
     };
-    await expect(prune({}, ahead)).rejects.toMatchObject({ code: 'storage-failed', message: expect.stringContaining('120 minutes ahead') });
+    await expect(prune({}, behind)).rejects.toMatchObject({
+      code: 'storage-failed',
+      message: expect.stringContaining('120 minutes ahead'),
+    });
     expect(await committed()).toEqual(ids);
     expect(memory.objects.size).toBeGreaterThan(0);
   });

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { runRecordKey } from '../../../src/catalog/layout.ts';
+import { listRuns, recentBackups } from '../../../src/catalog/run-records.ts';
+import { bytesOf } from '../../../src/core/bytes.ts';
+import type { RunRecord } from '../../../src/core/run-record.ts';
+import { systemClock } from '../../../src/platform/clock.ts';
+import { createMemoryStore } from '../../support/memory-store.ts';
+
+const { signal } = new AbortController();
+
+function record(day: number, rest: Partial<RunRecord> = {}): RunRecord {
+  const date = `2026-11-${String(day).padStart(2, '0')}`;
+  const id = `${date.replaceAll('-', '')}T020000Z-aaaaaa`;
+  return {
+    format: 1,
+    id,
+    operation: 'backup',
+    database: 'shop',
+    backup: id,
+    jetbackup: '0.1.0',
+    host: 'h',
+    startedAt: `${date}T02:00:00Z`,
+    finishedAt: `${date}T02:00:09Z`,
+    result: 'succeeded',
+    error: null,
+    phases: [],
+    rtoSeconds: null,
+    rpoSeconds: null,
+    ...rest,
+  };
+}
+
+async function recent(records: readonly RunRecord[], wanted: number, databases = ['shop']) {
+  const store = createMemoryStore({ clock: systemClock });
+  for (const one of records) await store.put(runRecordKey(one.id), bytesOf(JSON.stringify(one)));
+  const found = await recentBackups(store, await listRuns(store, signal), { databases, wanted }, signal);
+  return Object.fromEntries([...found].map(([database, made]) => [database, made.map(({ id }) => id.slice(6, 8)).sort()]));
+}
+
+describe('the last backups by run records', () => {
+  it('are those that succeeded, of the databases asked for, whether they are still there or not', async () => {
+    const records = [
+      record(1),
+      record(2, { result: 'failed', backup: null }),
+      record(3, { operation: 'prune', backup: null }),
+      record(4, { database: 'other' }),
+      record(5, { operation: 'restore' }),
+      record(6),
+    ];
+    expect(await recent(records, 14)).toEqual({ shop: ['01', '06'] });
+    expect(await recent(records, 14, ['shop', 'other', 'third'])).toEqual({ shop: ['01', '06'], other: ['04'], third: [] });
+  });
+
+  it('are the newest, and not many more than are wanted', async () => {
+    const records = Array.from({ length: 28 }, (_, index) => record(index + 1));
+    const { shop } = await recent(records, 14);
+    expect(shop?.at(-1)).toBe('28');
+    expect(shop).toHaveLength(16);
+  });
+
+  it('pass over a record that cannot be read', async () => {
+    const store = createMemoryStore({ clock: systemClock });
+    await store.put(runRecordKey(record(1).id), bytesOf('{'));
+    await store.put(runRecordKey(record(2).id), bytesOf(JSON.stringify(record(2))));
+    const found = await recentBackups(store, await listRuns(store, signal), { databases: ['shop'], wanted: 14 }, signal);
+    expect(found.get('shop')).toHaveLength(1);
+  });
+});
