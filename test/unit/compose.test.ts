@@ -1,4 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import * as z from 'zod';
 import { compose, configChecks } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { silent } from '../../src/core/progress.ts';
@@ -26,6 +32,37 @@ describe('prune', () => {
     expect(listDeps().store).not.toBe(store);
     expect((await markDeps()).store).toBe(listDeps().store);
     close();
+  });
+
+  it('signs its requests with the keys of that profile, whatever keys the environment has', async () => {
+    const seen: string[] = [];
+    const server = createServer((request, response) => {
+      seen.push(/Credential=([^/]*)/.exec(request.headers.authorization ?? '')?.[1] ?? '');
+      response.writeHead(403, { 'content-type': 'application/xml' }).end('<Error><Code>AccessDenied</Code></Error>');
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const directory = mkdtempSync(join(tmpdir(), 'jetbackup-compose-'));
+    try {
+      writeFileSync(join(directory, 'credentials'), '[deleter]\naws_access_key_id = DELETER\naws_secret_access_key = b\n');
+      vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', join(directory, 'credentials'));
+      vi.stubEnv('AWS_CONFIG_FILE', join(directory, 'none'));
+      const { port } = z.object({ port: z.int() }).parse(server.address());
+      const { pruneDeps, listDeps, close } = await composed({
+        JETBACKUP_REPOSITORY: `s3://bucket/prefix?endpoint=http://127.0.0.1:${port}`,
+        JETBACKUP_SIGNING_PUBLIC_KEY: publicKey,
+        JETBACKUP_PRUNE_PROFILE: 'deleter',
+        AWS_ACCESS_KEY_ID: 'BACKUP',
+        AWS_SECRET_ACCESS_KEY: 'a',
+      });
+      await expect((await pruneDeps(silent)).store.delete('shop/x')).rejects.toMatchObject({ code: 'storage-denied' });
+      await expect(listDeps().store.delete('shop/x')).rejects.toMatchObject({ code: 'storage-denied' });
+      expect(seen).toEqual(['DELETER', 'BACKUP']);
+      close();
+    } finally {
+      vi.unstubAllEnvs();
+      server.close();
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('uses the store of all where it has none', async () => {

@@ -129,6 +129,16 @@ describe('prune', () => {
     expect(off.stdout).toContain('deleted 3 of 10');
   });
 
+  it('names the database in the line that lifts a freeze where there are several', async () => {
+    writeFileSync(
+      join(directory, 'two.yaml'),
+      'repository: file:///b\nretention: { daily: 7 }\ndatabases: [{ name: shop, url: "postgres://a@b/one" }, { name: two, url: "postgres://a@b/two" }]\n',
+    );
+    const collapsed = nightly(10, (index) => (index === 9 ? { rows: 10 } : {}));
+    const { stdout } = await typed('prune', { cwd: directory, env: { JETBACKUP_CONFIG: 'two.yaml' }, operations: pruning(collapsed) });
+    expect(stdout).toContain('jetbackup prune shop --accept 20261120T020000Z-aaaaaa --reason "…"');
+  });
+
   it('warns of a freeze also where nobody reads the text: in a cron line’s mail, and beside JSON', async () => {
     const collapsed = nightly(10, (index) => (index === 9 ? { rows: 10 } : {}));
     const world = { env: checklist, operations: pruning(collapsed) };

@@ -66,6 +66,11 @@ describe('the schedule that is assumed', () => {
     });
   });
 
+  it('is not due again on a day whose backup came a little early', () => {
+    const points = backups('2026-11-18T02:00:00Z', '2026-11-19T02:00:00Z', '2026-11-20T01:50:00Z');
+    expect(expectNext(points, '2026-11-20T01:55:00Z').next[0]).toBe('2026-11-21T02:00');
+  });
+
   it('counts also those that retention has let go: what is left of nightly backups may look weekly', () => {
     const left = backups('2026-11-01T02:00:00Z', '2026-11-08T02:00:00Z', '2026-11-15T02:00:00Z', '2026-11-20T02:00:00Z');
     const made = Array.from({ length: 14 }, (_, day) => `2026-11-${String(day + 7).padStart(2, '0')}T02:00:00Z`);
