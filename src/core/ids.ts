@@ -22,6 +22,9 @@ export function newId(now: Temporal.Instant, random: RandomBytes = randomBytes):
   return `${stamp}-${suffix}`;
 }
 
+/** The repository's own first steps of keys (FORMAT.md). */
+const ownNames: readonly string[] = ['runs', 'leases', 'jetbackup.json', 'RECOVERY.md'];
+
 /**
  * The configured name of a database, used as the first folder of its keys. Letters, digits, `.`, `_`, `-`;
  * 63 at most; starts with a letter or digit, so that no name is a path of its own (`..`) or an option (`-x`),
@@ -30,5 +33,5 @@ export function newId(now: Temporal.Instant, random: RandomBytes = randomBytes):
 export const DatabaseNameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'letters, digits, ".", "_" and "-"; at most 63; starts with a letter or digit')
-  .refine((name) => name !== 'runs' && name !== 'jetbackup.json' && name !== 'RECOVERY.md', 'this name is taken by the repository itself');
+  .refine((name) => !ownNames.includes(name), 'this name is taken by the repository itself');
 export type DatabaseName = string;

@@ -9,6 +9,7 @@ import { JetbackupError } from '../core/errors.ts';
 import { type DatabaseName, type Id, newId } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import { acquireLease, type Lease } from '../storage/lease.ts';
+import type { Lock } from '../storage/store.ts';
 import { type DatabaseSurvey, type Folder, type RetentionDeps, type RetentionInput, surveyRetention } from './retention.ts';
 import { type RunDeps, startRun } from './run.ts';
 
@@ -22,7 +23,7 @@ export interface PruneInput extends RetentionInput {
 /** A backup that was to go and stays for now, because the store itself refuses to delete it. */
 export interface Locked {
   readonly id: Id;
-  readonly until: Temporal.Instant | 'legal-hold';
+  readonly until: Lock;
 }
 
 export interface PrunedDatabase {
@@ -142,7 +143,7 @@ async function pruneDatabase(
       for (const { point, reasons } of plan.expire) {
         const folder = byId.get(point.id);
         if (folder === undefined) continue;
-        const until = await lockOf(deps, folder, signal);
+        const until = await lockOf(deps, folder, lease, signal);
         if (until !== undefined) locked.push({ id: point.id, until });
         else if (await isMarkedSince(deps, folder, signal)) spared.push(point.id);
         else {
@@ -162,12 +163,12 @@ async function pruneDatabase(
 }
 
 /** The longest lock on any object of the backup. In a bucket with Object Lock a DELETE only hides what it names: so this is asked first. */
-async function lockOf({ store, clock }: PruneDeps, folder: Folder, signal: AbortSignal): Promise<Locked['until'] | undefined> {
+async function lockOf({ store }: PruneDeps, folder: Folder, { storeNow }: Lease, signal: AbortSignal): Promise<Lock | undefined> {
   let longest: Temporal.Instant | undefined;
   for (const key of folder.keys) {
     const until = await store.lockedUntil(key, signal);
     if (until === 'legal-hold') return until;
-    if (until === undefined || Temporal.Instant.compare(until, clock.now()) <= 0) continue;
+    if (until === undefined || Temporal.Instant.compare(until, storeNow) <= 0) continue;
     if (longest === undefined || Temporal.Instant.compare(until, longest) > 0) longest = until;
   }
   return longest;
@@ -182,7 +183,8 @@ async function isMarkedSince({ store }: PruneDeps, folder: Folder, signal: Abort
 
 async function deleteBackup({ store }: PruneDeps, { database, id, keys }: Folder, signal: AbortSignal): Promise<void> {
   const mark = markKey(database, id);
-  await store.delete(manifestKey(database, id), signal);
+  // No longer than the lease, which was asked just now, can last.
+  await store.delete(manifestKey(database, id), AbortSignal.any([signal, AbortSignal.timeout(LEASE_MS)]));
   for (const key of keys) {
     const place = placeOf(key);
     if (place !== undefined && !isManifest(place) && key !== mark) await store.delete(key, signal);

@@ -48,6 +48,12 @@ export function createFilesystemStore({ directory }: FilesystemSettings): Object
       signal?.throwIfAborted();
       yield* listFiles(root, checkedPrefix(prefix), signal);
     },
+    // An immutable attribute of the file system is nobody's promise of a date: deleting it fails, and says so.
+    async lockedUntil(key, signal) {
+      checkedKey(key);
+      signal?.throwIfAborted();
+      return undefined;
+    },
     async delete(key, signal) {
       checkedKey(key);
       signal?.throwIfAborted();

@@ -2,7 +2,7 @@ import { HeadBucketCommand, HeadObjectCommand, type HeadObjectCommandOutput } fr
 import { Temporal } from 'temporal-polyfill';
 import type { CallOptions, S3Connection } from './s3-client.ts';
 import { isMissing, S3Failure } from './s3-errors.ts';
-import type { ObjectInfo } from './store.ts';
+import type { Lock, ObjectInfo } from './store.ts';
 
 /** User metadata that says which put made an object: how an answer that was lost is made up for. */
 export const PUT_ID = 'jetbackup-put';
@@ -49,6 +49,17 @@ export function infoOf(
   found: { ContentLength?: number | undefined; LastModified?: Date | undefined },
 ): ObjectInfo {
   return { key, size: found.ContentLength ?? 0, modified: instantOf(found.LastModified) ?? connection.clock.now() };
+}
+
+/** What locks the current version. The store leaves the headers out for credentials without s3:GetObjectRetention and s3:GetObjectLegalHold. */
+export async function lockOf(connection: S3Connection, key: string, options: CallOptions): Promise<Lock | undefined> {
+  try {
+    const found = await head(connection, key, options);
+    return found?.ObjectLockLegalHoldStatus === 'ON' ? 'legal-hold' : instantOf(found?.ObjectLockRetainUntilDate);
+  } catch (error) {
+    if (error instanceof S3Failure && error.facts.status === 403) return undefined;
+    throw error;
+  }
 }
 
 /** The object as the put with this id left it; undefined when it is not there or another put made it. */

@@ -5,7 +5,7 @@ import { connect } from './s3-client.ts';
 import { download } from './s3-download.ts';
 import { isMissing, S3Failure, storageError } from './s3-errors.ts';
 import { listObjects, sweepUploads } from './s3-list.ts';
-import { head, infoOf } from './s3-object.ts';
+import { head, infoOf, lockOf } from './s3-object.ts';
 import { probeFeatures } from './s3-probe.ts';
 import { MAX_PARTS, type S3Dependencies, type S3Settings, uploadPlan } from './s3-settings.ts';
 import { upload } from './s3-upload.ts';
@@ -57,6 +57,10 @@ export function createS3Store(settings: S3Settings, deps: S3Dependencies): Objec
     },
     async *list(prefix, signal) {
       yield* guardedStream('list', 's3:ListBucket', listObjects(connection, checkedPrefix(prefix), signal));
+    },
+    async lockedUntil(key, signal) {
+      checkedKey(key);
+      return guarded(`ask what locks "${key}"`, 's3:GetObject and s3:GetObjectRetention', () => lockOf(connection, key, { signal }));
     },
     async delete(key, signal) {
       checkedKey(key);

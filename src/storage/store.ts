@@ -36,6 +36,9 @@ export interface GetOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Until when a store refuses to delete an object: an instant by the store's clock, or a legal hold, which has no end of its own. */
+export type Lock = Temporal.Instant | 'legal-hold';
+
 /**
  * A flat space of immutable objects: the port to S3-compatible storage and to a directory.
  *
@@ -68,6 +71,16 @@ export interface ObjectStore {
 
   /** Every object whose key starts with `prefix`, in ascending byte order of key, over every page. Unfinished puts never show. */
   list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectInfo>;
+
+  /**
+   * Until when the store itself refuses to delete the object (S3 Object Lock: retention or legal hold). An instant that
+   * the store's clock has passed locks no more. Undefined where nothing locks it, where it is not there, and where these
+   * credentials may not ask: then only the attempt tells.
+   *
+   * Why ask: in a bucket with Object Lock a plain `delete` of a locked object succeeds. It only hides the object behind a
+   * delete marker: the space is not freed, and a backup that somebody locked so that it stays is gone from every list.
+   */
+  lockedUntil(key: Key, signal?: AbortSignal): Promise<Lock | undefined>;
 
   /** Idempotent: deleting what is not there is no error. */
   delete(key: Key, signal?: AbortSignal): Promise<void>;

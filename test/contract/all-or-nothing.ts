@@ -105,6 +105,7 @@ export function describeAllOrNothing(current: () => Subject): void {
         () => store.get('long', { signal }),
         () => store.stat('long', signal),
         () => all(store.list('', signal)),
+        () => store.lockedUntil('long', signal),
         () => store.delete('long', signal),
         () => store.sweepUnfinished('', inALongTime, signal),
       ]) {

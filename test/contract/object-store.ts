@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { describeAllOrNothing } from './all-or-nothing.ts';
 import { describeListing } from './listing.ts';
+import { describeLocks } from './locks.ts';
 import { describeRoundTrip } from './round-trip.ts';
 import type { Subject } from './subject.ts';
 
@@ -19,5 +20,6 @@ export function describeObjectStore(name: string, start: () => Promise<Subject>)
     describeRoundTrip(() => subject);
     describeAllOrNothing(() => subject);
     describeListing(() => subject);
+    describeLocks(() => subject);
   });
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Temporal } from 'temporal-polyfill';
 import { expect } from 'vitest';
 import { collect, MiB } from '../../src/core/bytes.ts';
-import type { ObjectInfo, ObjectStore } from '../../src/storage/store.ts';
+import type { Lock, ObjectInfo, ObjectStore } from '../../src/storage/store.ts';
 
 /** One store under test, and how to look behind its back. */
 export interface Subject {
@@ -13,6 +13,8 @@ export interface Subject {
   unfinished(): Promise<readonly string[]>;
   /** Leaves behind what a process killed in the middle of a put leaves; absent where nothing can be left. */
   readonly leaveUnfinished?: (key: string) => Promise<void>;
+  /** Locks an object behind the adapter's back; absent where the store cannot. */
+  readonly lock?: (key: string, lock: Lock) => Promise<void>;
   readonly features: {
     readonly conditionalPut: boolean;
     readonly objectLock: boolean;

@@ -2,7 +2,7 @@ import type { ByteStream } from '../../src/core/bytes.ts';
 import { type ErrorCode, JetbackupError } from '../../src/core/errors.ts';
 import type { ObjectStore } from '../../src/storage/store.ts';
 
-export type StoreCall = 'put' | 'get' | 'stat' | 'list' | 'delete' | 'sweepUnfinished' | 'probe';
+export type StoreCall = 'put' | 'get' | 'stat' | 'list' | 'lockedUntil' | 'delete' | 'sweepUnfinished' | 'probe';
 
 /**
  * What goes wrong:
@@ -124,6 +124,10 @@ export function createFaultyStore(inner: ObjectStore, ...initial: readonly Fault
     async *list(prefix, signal) {
       await plain('list', prefix, signal);
       yield* inner.list(prefix, signal);
+    },
+    async lockedUntil(key, signal) {
+      await plain('lockedUntil', key, signal);
+      return inner.lockedUntil(key, signal);
     },
     async delete(key, signal) {
       const done = await plain('delete', key, signal);

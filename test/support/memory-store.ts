@@ -4,11 +4,13 @@ import { JetbackupError } from '../../src/core/errors.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { readBody } from '../../src/storage/body.ts';
 import { byKey, checkedKey, checkedPrefix, checkedRange } from '../../src/storage/key.ts';
-import type { ObjectInfo, ObjectStore, StoreFeatures } from '../../src/storage/store.ts';
+import type { Lock, ObjectInfo, ObjectStore, StoreFeatures } from '../../src/storage/store.ts';
 
 export interface MemoryStore extends ObjectStore {
   /** What is in it, by key. Tests may read, damage or plant objects here. */
   readonly objects: Map<string, Uint8Array>;
+  /** Locks by key, for tests to set. As in a bucket with Object Lock, `delete` does not heed them: it hides the object. */
+  readonly locks: Map<string, Lock>;
 }
 
 const CHUNK = 64 * 1024;
@@ -22,6 +24,7 @@ export function createMemoryStore(options: {
 }): MemoryStore {
   const { clock, location = 'memory:' } = options;
   const objects = new Map<string, Uint8Array>();
+  const locks = new Map<string, Lock>();
   const modified = new WeakMap<Uint8Array, Temporal.Instant>();
 
   const infoOf = (key: string, bytes: Uint8Array): ObjectInfo => ({
@@ -50,6 +53,7 @@ export function createMemoryStore(options: {
 
   return {
     objects,
+    locks,
     location,
     capacity: () => options.capacity ?? Number.MAX_SAFE_INTEGER,
     async put(key, body, { ifAbsent = false, signal } = {}) {
@@ -91,6 +95,11 @@ export function createMemoryStore(options: {
         signal?.throwIfAborted();
         yield info;
       }
+    },
+    async lockedUntil(key, signal) {
+      checkedKey(key);
+      signal?.throwIfAborted();
+      return objects.has(key) ? locks.get(key) : undefined;
     },
     async delete(key, signal) {
       checkedKey(key);
