@@ -5,19 +5,16 @@ import type { Codec } from './codec.ts';
 import { decompressMembers, engineOptions, OUTPUT_BYTES } from './engine.ts';
 
 /**
- * The fastest level that makes at most 6 % more than level 6 of the `gzip` program, which people come from, on both of two
- * `pg_dump --format=custom --compress=0` streams (in 1 MiB blocks with memLevel 9). Size against our own level 6, and MB/s of CPU,
- * so per core, on an AMD EPYC (`node scripts/bench/compression.ts FILE`):
+ * The fastest level within 6 % of level 6's size on both of two `pg_dump --format=custom --compress=0` streams, in 1 MiB blocks
+ * with memLevel 9 (`node scripts/bench/compression.ts FILE`; MB/s of CPU, so per core, on an AMD EPYC):
  *
- *   level                      1      2      3      4      5      6   | the program, -6
+ *   level                      1      2      3      4      5      6   | stock gzip -6
  *   orders and audit logs,   +10.8   +8.9   +7.3   +5.8   +1.4    0   |  +3.6 %
  *   203 MB                    145    140    115    108     83    65 MB/s
  *   Jet-Admin-like,          +14.1  +11.6  +10.2   +6.9   +1.5    0   |  +3.8 %
  *   194 MB                    170    181    182    125    110    87 MB/s
- *
- * Level 4 is 2.1 and 3.0 % over the program's, level 3 3.6 and 6.2 %.
  */
-export const GZIP_DEFAULT_LEVEL = 4;
+export const GZIP_DEFAULT_LEVEL = 5;
 
 export interface BlockOptions {
   readonly level: number;
