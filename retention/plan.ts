@@ -30,7 +30,7 @@ export type RetentionNote = { readonly database: string } & (
   | { readonly kind: 'set-aside'; readonly reason: SetAside; readonly count: number }
 );
 
-const setAsides = ['listed-twice', 'unreadable', 'unknown-format', 'no-instant', 'future'] as const;
+const setAsides = ['listed-twice', 'unreadable', 'unknown-format', 'incomplete', 'no-instant', 'future'] as const;
 type SetAside = (typeof setAsides)[number];
 
 /**
@@ -99,6 +99,7 @@ const asideWords: Record<SetAside, string> = {
   'listed-twice': 'id listed twice',
   unreadable: 'manifest unreadable',
   'unknown-format': 'format unknown',
+  incomplete: 'objects missing or cut off',
   'no-instant': 'no valid instant',
   future: 'dated in the future',
 };

@@ -6,7 +6,8 @@ export interface RecoveryPoint {
   readonly database: string;
   /** The snapshot instant out of the signed manifest; where that cannot be read, the instant in the id. */
   readonly instant: number;
-  readonly state: 'ok' | 'unreadable' | 'unknown-format';
+  /** `incomplete`: objects that its manifest names are missing or have another size. */
+  readonly state: 'ok' | 'unreadable' | 'unknown-format' | 'incomplete';
   /** What its newest verification found. */
   readonly proof: 'proven' | 'failed' | 'unproven';
   /** Kept whatever the tiers say; with `until`, up to and including that instant. */

@@ -5,6 +5,7 @@ export type KeepReason =
   | { readonly kind: 'listed-twice' }
   | { readonly kind: 'unreadable' }
   | { readonly kind: 'unknown-format' }
+  | { readonly kind: 'incomplete' }
   | { readonly kind: 'no-instant' }
   | { readonly kind: 'future' }
   | { readonly kind: 'newest' }
@@ -48,6 +49,8 @@ export function describeReason(reason: Reason, timeZone: string): string {
       return 'its id occurs twice in the listing: not deleted on a listing that contradicts itself';
     case 'unreadable':
       return 'its manifest cannot be read: never deleted';
+    case 'incomplete':
+      return 'objects of it are missing or cut off: it stands for nothing, and is not deleted before somebody has looked';
     case 'unknown-format':
       return 'its format is not known to this version: never deleted';
     case 'no-instant':

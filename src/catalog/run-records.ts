@@ -54,16 +54,25 @@ export async function failedSince(
   return failed;
 }
 
-/** Deletes the records of runs that began before `before`; returns how many. */
+/**
+ * Deletes the records of runs that began before `before`, but for a failed backup that nothing newer of its database has made
+ * good: it still holds deletion back. Returns how many.
+ */
 export async function removeRunsBefore(
   store: ObjectStore,
-  runs: readonly Id[],
+  { runs, newest }: { readonly runs: readonly Id[]; readonly newest: ReadonlyMap<DatabaseName, Id> },
   before: Temporal.Instant,
   signal: AbortSignal,
 ): Promise<number> {
-  const old = runs.filter((id) => idInstant(id).epochMilliseconds < before.epochMilliseconds);
-  for (const id of old) await store.delete(runRecordKey(id), signal);
-  return old.length;
+  let removed = 0;
+  for (const id of runs.filter((run) => idInstant(run).epochMilliseconds < before.epochMilliseconds)) {
+    const record = await readRun(store, id, signal);
+    const failed = record?.operation === 'backup' && record.result !== 'succeeded';
+    if (failed && (newest.get(record.database) ?? '') < id) continue;
+    await store.delete(runRecordKey(id), signal);
+    removed += 1;
+  }
+  return removed;
 }
 
 /** A backup that was made, whether it is still there or not. */

@@ -77,6 +77,7 @@ const labels: readonly (readonly [Reason['kind'], string])[] = [
   ['newest-run-failed', 'held'],
   ['unreadable', 'set aside'],
   ['unknown-format', 'set aside'],
+  ['incomplete', 'incomplete'],
   ['future', 'set aside'],
   ['no-instant', 'set aside'],
   ['listed-twice', 'set aside'],

@@ -1,8 +1,9 @@
 import { authenticate } from '../catalog/authenticate.ts';
 import { findBackup } from '../catalog/catalog.ts';
+import { manifestKey, markKey } from '../catalog/layout.ts';
 import { readMark, type Trust, writeAcceptance, writeMark } from '../catalog/marks.ts';
 import type { Moment } from '../catalog/moment.ts';
-import { isJetbackupError } from '../core/errors.ts';
+import { isJetbackupError, JetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { Manifest } from '../core/manifest.ts';
 import type { Acceptance, Mark } from '../core/mark.ts';
@@ -54,7 +55,12 @@ export async function markBackup(deps: MarkDeps, input: MarkInput, signal: Abort
     deps.signingKey,
   );
   await writeMark(store, mark, signal);
-  return { manifest, mark };
+  // A prune may have been deleting it at this moment: then there is nothing any more that this could keep.
+  if ((await store.stat(manifestKey(input.database, manifest.id), signal)) !== undefined) return { manifest, mark };
+  await store.delete(markKey(input.database, manifest.id), signal);
+  throw new JetbackupError('no-backup', `backup ${manifest.id} of "${input.database}" was deleted in the meantime`, {
+    hint: 'A prune was under way. See what there is: jetbackup list',
+  });
 }
 
 /**

@@ -83,7 +83,7 @@ export async function prune(deps: PruneDeps, input: PruneInput, signal: AbortSig
   const newest = instants.reduce((latest, instant) => Math.max(latest, instant), Number.NEGATIVE_INFINITY);
   // Counted from the newest backup: a clock that runs ahead, or a long silence, ages nothing.
   const runRecords = Number.isFinite(newest)
-    ? await removeRunsBefore(deps.store, survey.runs, monthsBefore(newest, RUN_RECORD_MONTHS, input.timeZone), signal)
+    ? await removeRunsBefore(deps.store, survey, monthsBefore(newest, RUN_RECORD_MONTHS, input.timeZone), signal)
     : 0;
   return { databases, runRecords, uploads };
 }
@@ -144,10 +144,11 @@ async function pruneDatabase(
         const folder = byId.get(point.id);
         if (folder === undefined) continue;
         const until = await lockOf(deps, folder, lease, signal);
+        await lease.assertHeld(signal);
         if (until !== undefined) locked.push({ id: point.id, until });
+        // Nothing that takes time between this look and the delete.
         else if (await isMarkedSince(deps, folder, signal)) spared.push(point.id);
         else {
-          await lease.assertHeld(signal);
           await deleteBackup(deps, folder, signal);
           deleted.push({ point, reasons: reasons.map((reason) => describeReason(reason, input.timeZone)) });
         }
@@ -165,7 +166,7 @@ async function pruneDatabase(
 /** The longest lock on any object of the backup. In a bucket with Object Lock a DELETE only hides what it names: so this is asked first. */
 async function lockOf({ store }: PruneDeps, folder: Folder, { storeNow }: Lease, signal: AbortSignal): Promise<Lock | undefined> {
   let longest: Temporal.Instant | undefined;
-  for (const key of folder.keys) {
+  for (const key of folder.objects.keys()) {
     const until = await store.lockedUntil(key, signal);
     if (until === 'legal-hold') return until;
     if (until === undefined || Temporal.Instant.compare(until, storeNow) <= 0) continue;
@@ -181,11 +182,11 @@ async function isMarkedSince({ store }: PruneDeps, folder: Folder, signal: Abort
   return !folder.marked || Temporal.Instant.compare(info.modified, folder.written) > 0;
 }
 
-async function deleteBackup({ store }: PruneDeps, { database, id, keys }: Folder, signal: AbortSignal): Promise<void> {
+async function deleteBackup({ store }: PruneDeps, { database, id, objects }: Folder, signal: AbortSignal): Promise<void> {
   const mark = markKey(database, id);
   // No longer than the lease, which was asked just now, can last.
   await store.delete(manifestKey(database, id), AbortSignal.any([signal, AbortSignal.timeout(LEASE_MS)]));
-  for (const key of keys) {
+  for (const key of objects.keys()) {
     const place = placeOf(key);
     if (place !== undefined && !isManifest(place) && key !== mark) await store.delete(key, signal);
   }

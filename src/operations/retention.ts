@@ -5,7 +5,7 @@ import type { RecoveryPoint } from '../../retention/points.ts';
 import type { Policy } from '../../retention/policy.ts';
 import { authenticate } from '../catalog/authenticate.ts';
 import { idInstant, readManifest } from '../catalog/catalog.ts';
-import { databasePrefix, isManifest, isMark, manifestKey, placeOf } from '../catalog/layout.ts';
+import { backupPrefix, databasePrefix, isManifest, isMark, manifestKey, placeOf } from '../catalog/layout.ts';
 import { readAcceptance, readMark, type Trust } from '../catalog/marks.ts';
 import { type BackupMade, failedSince, listRuns, recentBackups } from '../catalog/run-records.ts';
 import { isJetbackupError, messageOf } from '../core/errors.ts';
@@ -45,7 +45,8 @@ export interface Folder {
   readonly id: Id;
   readonly committed: boolean;
   readonly marked: boolean;
-  readonly keys: readonly Key[];
+  /** Size of each object, bytes. */
+  readonly objects: ReadonlyMap<Key, number>;
   readonly bytes: number;
   /** When something in it was last written, by the store's clock. */
   readonly written: Temporal.Instant;
@@ -68,6 +69,8 @@ export interface RetentionSurvey {
   readonly databases: readonly DatabaseSurvey[];
   /** Ids of all run records, oldest first. */
   readonly runs: readonly Id[];
+  /** The newest whole and authentic backup of each database that has one. */
+  readonly newest: ReadonlyMap<DatabaseName, Id>;
 }
 
 /** Manifests read at once. */
@@ -88,7 +91,7 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
     found.push({ of, folders, points: await readPoints(deps, trust, folders, known, signal) });
   }
   const runs = await listRuns(deps.store, signal);
-  const newest = new Map(found.flatMap(({ of, folders }) => newestCommitted(folders).map((id) => [of.database, id] as const)));
+  const newest = new Map(found.flatMap(({ of, points }) => newestGood(points).map((id) => [of.database, id] as const)));
   const newestRunFailed = await failedSince(deps.store, runs, newest, signal);
   const { history: wanted = 0 } = input;
   const names = input.databases.map(({ database }) => database);
@@ -108,7 +111,7 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
     });
     databases.push({ of, folders, points, plan, history: made?.get(of.database) ?? [], frozenBy: collapse?.pointId });
   }
-  return { repository, databases, runs };
+  return { repository, databases, runs, newest };
 }
 
 async function acceptedOf(deps: RetentionDeps, database: DatabaseName, trust: Trust, signal: AbortSignal): Promise<Id | undefined> {
@@ -121,24 +124,27 @@ async function acceptedOf(deps: RetentionDeps, database: DatabaseName, trust: Tr
   }
 }
 
-function newestCommitted(folders: readonly Folder[]): Id[] {
-  const last = folders.findLast(({ committed }) => committed);
+/** Of what can be trusted: a folder with anything for a manifest must not make an older failure look overcome. */
+function newestGood(points: readonly RecoveryPoint[]): Id[] {
+  const last = points.findLast(({ state }) => state === 'ok');
   return last === undefined ? [] : [last.id];
 }
 
 /** Every folder of a database, oldest first. */
 async function listFolders(store: ObjectStore, database: DatabaseName, signal: AbortSignal): Promise<Folder[]> {
   const folders: Folder[] = [];
-  let open: { id: Id; committed: boolean; marked: boolean; keys: Key[]; bytes: number; written: Temporal.Instant } | undefined;
+  let open:
+    | { id: Id; committed: boolean; marked: boolean; objects: Map<Key, number>; bytes: number; written: Temporal.Instant }
+    | undefined;
   // Keys come in order, so each folder's come together.
   for await (const info of store.list(databasePrefix(database), signal)) {
     const place = placeOf(info.key);
     if (place === undefined) continue;
     if (open?.id !== place.id) {
-      open = { id: place.id, committed: false, marked: false, keys: [], bytes: 0, written: info.modified };
+      open = { id: place.id, committed: false, marked: false, objects: new Map(), bytes: 0, written: info.modified };
       folders.push({ database, ...open });
     }
-    open.keys.push(info.key);
+    open.objects.set(info.key, info.size);
     open.bytes += info.size;
     if (Temporal.Instant.compare(info.modified, open.written) > 0) open.written = info.modified;
     if (isManifest(place)) open.committed = true;
@@ -185,12 +191,21 @@ async function readPoint(deps: RetentionDeps, trust: Trust, folder: Folder, know
   const dump = artifactOf(manifest, 'dump');
   return {
     ...aside,
-    state: 'ok',
+    state: isWhole(folder, manifest) ? 'ok' : 'incomplete',
     instant: Temporal.Instant.from(manifest.snapshotInstant).epochMilliseconds,
     ...(await promisesOf(deps.store, trust, folder, manifest, signal)),
     ...(manifest.fingerprint.mode === 'off' ? {} : { rows: manifest.fingerprint.rows }),
     ...(dump === undefined ? {} : { plainBytes: dump.plain.bytes }),
   };
+}
+
+/**
+ * Whether the listing shows every object in its full length. One that was lost (a lifecycle rule, a copy that broke off) leaves a
+ * hollow backup, for which no whole one of the same day may go.
+ */
+function isWhole({ database, id, objects }: Folder, { artifacts }: Manifest): boolean {
+  const prefix = backupPrefix(database, id);
+  return artifacts.flatMap((artifact) => artifact.objects).every(({ name, bytes }) => objects.get(`${prefix}${name}`) === bytes);
 }
 
 /** Pin and keepUntil: the mark's where there is one. A mark that cannot be read or trusted keeps the backup. */

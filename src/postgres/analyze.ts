@@ -42,7 +42,9 @@ export async function analyzeDatabase(settings: ConnectionSettings, jobs: number
         throw error;
       });
     const others = Array.from({ length: Math.min(jobs, names.length) - 1 }, () => workOrStop(open().then(work)));
-    await Promise.all([workOrStop(work(first)), ...others]);
+    // All of them, so that every session that was opened is closed below.
+    const done = await Promise.allSettled([workOrStop(work(first)), ...others]);
+    for (const result of done) if (result.status === 'rejected') throw result.reason;
   } catch (error) {
     signal?.throwIfAborted();
     throw targetError(error, settings);

@@ -20,6 +20,8 @@ export interface Blocks {
   follow(chunk: Uint8Array): void;
   /** Dump ids of the blocks so far. */
   readonly seen: ReadonlySet<number>;
+  /** Dump id of the block that is being read, or was read last. */
+  readonly id: number;
   /** Whether the block that is being read, or was read last, holds large objects. */
   readonly withinLargeObjects: boolean;
   /** Whether the next byte belongs to a chunk whose length is known: to a row, that is, or a part of a large object. */
@@ -41,6 +43,7 @@ export function followBlocks(
   on: (event: BlockEvent, offset: number) => void = () => {},
 ): Blocks {
   const seen = new Set<number>();
+  let id = 0;
   let expecting: Expecting = 'block';
   let withinLargeObjects = false;
   let skip = 0;
@@ -51,6 +54,7 @@ export function followBlocks(
   const take = (int: number, offset: number) => {
     if (expecting === 'id') {
       seen.add(int);
+      id = int;
       expecting = withinLargeObjects ? 'large object' : 'chunk';
       on('begin', offset);
     } else if (int > 0) {
@@ -66,6 +70,9 @@ export function followBlocks(
 
   return {
     seen,
+    get id() {
+      return id;
+    },
     get withinLargeObjects() {
       return withinLargeObjects;
     },

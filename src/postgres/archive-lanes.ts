@@ -1,6 +1,6 @@
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError } from '../core/errors.ts';
-import { type BlockEvent, followBlocks } from './archive-blocks.ts';
+import { type BlockEvent, followBlocks, integerSize } from './archive-blocks.ts';
 
 /**
  * Bytes of rows that go to one lane before another may have the next ones: few enough that rows stay near their neighbours
@@ -21,18 +21,24 @@ interface Lane {
 }
 
 /**
- * Deals an archive out to several, each for a pg_restore of its own: every lane has every table's block, with a part of its
- * rows, so that several backends parse even one dominant table. Large objects go to the first lane. A batch of rows goes to
+ * Deals an archive out to several, each for a pg_restore of its own: every lane has the block of every table of `shared` (dump
+ * ids), with a part of its rows, so that several backends parse even one dominant table. All other blocks, and large objects,
+ * go to the first lane whole. A batch of rows goes to
  * whichever lane has least to do. A row ends with a newline, which COPY's text format escapes everywhere else, and stays in
  * one lane.
  *
- * `rest` is what follows the table of contents, `intSize` that of `integerSize`. Every lane throws what `rest` throws, and
+ * Every lane begins with `head`; `rest` is what follows it. Every lane throws what `rest` throws, and
  * `damaged` where it has no blocks. A lane that is left gets no further rows; `rest` is read no further than the lanes
  * want, and is not returned. Memory: some 2 MiB for each lane.
  */
-export function dealRows(rest: ByteStream, intSize: number, count: number): readonly ByteStream[] {
-  const lanes: Lane[] = Array.from({ length: count }, () => ({ waiting: [], bytes: 0, closed: false, hungry: undefined }));
-  const deal = dealer(lanes, intSize);
+export function dealRows(
+  { head, rest, shared }: { readonly head: Uint8Array; readonly rest: ByteStream; readonly shared: ReadonlySet<number> },
+  count: number,
+): readonly ByteStream[] {
+  const lanes: Lane[] = Array.from({ length: count }, () => ({
+    ...{ waiting: [head], bytes: head.byteLength, closed: false, hungry: undefined },
+  }));
+  const deal = dealer(lanes, integerSize(head), shared);
   const source = rest[Symbol.asyncIterator]();
   let end: { readonly error?: unknown } | undefined;
   let reading = false;
@@ -90,7 +96,11 @@ export function dealRows(rest: ByteStream, intSize: number, count: number): read
 }
 
 /** Splits chunk after chunk, and gives each piece to the lane or lanes that it is for. */
-function dealer(lanes: readonly Lane[], intSize: number): { chunk(bytes: Uint8Array): void; owner(): Lane | undefined } {
+function dealer(
+  lanes: readonly Lane[],
+  intSize: number,
+  shared: ReadonlySet<number>,
+): { chunk(bytes: Uint8Array): void; owner(): Lane | undefined } {
   /** Whose rows these are, from the first of a batch to its last. */
   let owner: Lane | undefined;
   let batch = 0;
@@ -121,11 +131,19 @@ function dealer(lanes: readonly Lane[], intSize: number): { chunk(bytes: Uint8Ar
     owner = undefined;
     batch = 0;
   };
-  const largeObjectsTo = lanes.slice(0, 1);
+  const firstLane = lanes.slice(0, 1);
+  /** Within a block that is not to be divided. */
+  let whole = false;
 
   const on = (event: BlockEvent, offset: number) => {
-    if (blocks.withinLargeObjects) {
-      if (event === 'end') giveTo(largeObjectsTo, offset);
+    if (event === 'begin') {
+      whole = blocks.withinLargeObjects || !shared.has(blocks.id);
+      giveTo(whole ? firstLane : lanes, offset);
+      nextBatch();
+    } else if (whole) {
+      if (event === 'row') return;
+      giveTo(firstLane, offset);
+      whole = false;
     } else if (event === 'row') {
       rowEnd = offset;
       if (batch + offset - given >= BATCH_BYTES && chunk[offset - 1] === NEWLINE) {
@@ -141,16 +159,15 @@ function dealer(lanes: readonly Lane[], intSize: number): { chunk(bytes: Uint8Ar
   const blocks = followBlocks(intSize, (what) => new JetbackupError('damaged', `the dump is damaged: ${what}`), on);
 
   return {
-    owner: () => owner,
+    owner: () => (whole ? lanes[0] : owner),
     chunk(bytes) {
       chunk = bytes;
       given = 0;
       rowEnd = 0;
       blocks.follow(bytes);
-      if (blocks.inRow || blocks.withinLargeObjects) {
-        if (blocks.withinLargeObjects) giveTo(largeObjectsTo, bytes.byteLength);
-        else giveRows(bytes.byteLength);
-      } else {
+      if (whole) giveTo(firstLane, bytes.byteLength);
+      else if (blocks.inRow) giveRows(bytes.byteLength);
+      else {
         giveRows(rowEnd);
         if (given < bytes.byteLength) held.push(bytes.subarray(given));
       }

@@ -1,12 +1,11 @@
 import { access, constants, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ByteStream, bytesOf, concat } from '../core/bytes.ts';
+import { type ByteStream, bytesOf } from '../core/bytes.ts';
 import { JetbackupError } from '../core/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { ProcessFailed, type ProcessRunner } from '../platform/processes.ts';
 import { type ArchiveEntry, readArchiveHead } from './archive.ts';
-import { integerSize } from './archive-blocks.ts';
 import { dealRows } from './archive-lanes.ts';
 import { connect } from './client.ts';
 import { classifyFailure } from './client-errors.ts';
@@ -133,12 +132,12 @@ export async function restoreArchive(
 
     await phase('pre-data', () => pass('pre-data', passes.preData, { more: [headFile] }));
     await phase('data', async () => {
-      const lanes = dealRows(held.stream, integerSize(head.bytes), Math.min(jobs, MOST_LANES));
-      const tables = new Set(head.entries.flatMap(({ desc, dumpId }) => (desc === 'TABLE DATA' ? [dumpId] : [])));
+      const shared = tablesToShare(head.entries);
+      const lanes = dealRows({ head: head.bytes, rest: held.stream, shared }, Math.min(jobs, MOST_LANES));
       await together(signal, lanes, (lane, index, within) => {
         // Sequences and large objects are set once.
-        const ids = index === 0 ? passes.data : passes.data.filter((id) => tables.has(id));
-        return pass(index === 0 ? 'data' : `data-${index + 1}`, ids, { stdin: concat(bytesOf(head.bytes), lane), within });
+        const ids = index === 0 ? passes.data : passes.data.filter((id) => shared.has(id));
+        return pass(index === 0 ? 'data' : `data-${index + 1}`, ids, { stdin: lane, within });
       });
       await held.drain(signal);
     });
@@ -149,6 +148,16 @@ export async function restoreArchive(
   } finally {
     await held.close();
   }
+}
+
+/**
+ * Rows of tables that this dump makes itself. An extension's own tables (pg_extension_config_dump) have had their keys and triggers
+ * since CREATE EXTENSION: their rows must come in pg_dump's order, one table after the other.
+ */
+function tablesToShare(entries: readonly ArchiveEntry[]): ReadonlySet<number> {
+  const tables = new Set(entries.flatMap(({ desc, dumpId }) => (desc === 'TABLE' ? [dumpId] : [])));
+  const isShared = ({ desc, dependencies }: ArchiveEntry) => desc === 'TABLE DATA' && dependencies.some((id) => tables.has(id));
+  return new Set(entries.filter(isShared).map(({ dumpId }) => dumpId));
 }
 
 /** Runs them side by side; the first that fails stops the others, and its error is the one that is told. */

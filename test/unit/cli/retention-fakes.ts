@@ -38,5 +38,5 @@ export function surveyOf(points: readonly RecoveryPoint[], input: RetentionInput
 
 export function surveying(backups: readonly (string | RecoveryPoint)[]): Operations['surveyRetention'] {
   const points = backups.map((backup) => (typeof backup === 'string' ? point(backup) : backup));
-  return async (_deps, input) => ({ repository: 'r', databases: surveyOf(points, input), runs: [] });
+  return async (_deps, input) => ({ repository: 'r', databases: surveyOf(points, input), runs: [], newest: new Map() });
 }

@@ -1,5 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, test } from 'vitest';
+import { resolvePolicy } from '../../../retention/policy.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
 import { JetbackupError } from '../../../src/core/errors.ts';
 import { createMemoryStore } from '../../support/memory-store.ts';
@@ -8,6 +9,7 @@ import { openSmallInstallation, type SmallOptions } from '../../support/small-in
 
 const start = Temporal.Instant.from('2026-10-01T02:00:00Z');
 const policy = { daily: 3 };
+const nothing = resolvePolicy({});
 
 /** So many daily backups, and the clock an hour after the last. */
 async function withBackups(count: number, options: Partial<SmallOptions> = {}) {
@@ -264,5 +266,58 @@ describe('prune', () => {
     });
     expect(await committed()).toEqual(ids);
     expect(memory.objects.size).toBeGreaterThan(0);
+  });
+
+  test('lets no hollow backup stand for a whole one', async () => {
+    const { prune, ids, memory, committed } = await withBackups(6);
+    const [, , , hollow = '', short = ''] = ids;
+    memory.objects.delete(`shop/${hollow}/dump.pgc.gz.age`);
+    memory.objects.set(`shop/${short}/dump.pgc.gz.age`, new Uint8Array(3));
+    const { databases } = await prune();
+    // Three days, of what is whole; what is not stays until somebody has looked.
+    expect(databases[0]?.deleted.map(({ id }) => id)).toEqual([ids[0]]);
+    await expect(committed()).rejects.toThrow(/lacks dump/);
+    expect(databases[0]?.plan.notes).toContainEqual({ database: 'shop', kind: 'set-aside', reason: 'incomplete', count: 2 });
+  });
+
+  test('takes nothing that stands in the place of a manifest for a success after a failed run', async () => {
+    let fails = false;
+    const shop = await withBackups(6, {
+      rows() {
+        if (fails) throw new JetbackupError('dump-failed', 'no space left on the database’s disk');
+        return ['a row\n'];
+      },
+    });
+    fails = true;
+    shop.later(23);
+    await expect(shop.backup()).rejects.toMatchObject({ code: 'dump-failed' });
+    shop.later(2);
+    await shop.memory.put('shop/20261007T040000Z-zzzzzz/manifest.json', bytesOf('{}'));
+    expect((await shop.prune()).databases[0]?.deleted).toEqual([]);
+  });
+
+  test('keeps the record of a failed backup that nothing has made good, however old', async () => {
+    let fails = false;
+    const shop = await withBackups(2, {
+      rows() {
+        if (fails) throw new JetbackupError('dump-failed', 'no space left on the database’s disk');
+        return ['a row\n'];
+      },
+    });
+    fails = true;
+    shop.later(1);
+    await expect(shop.backup()).rejects.toMatchObject({ code: 'dump-failed' });
+    const failed = [...shop.memory.objects.keys()].filter((key) => key.startsWith('runs/')).at(-1) ?? '';
+    fails = false;
+    shop.later(24 * 800);
+    await shop.backup({ database: 'other' });
+    await shop.prune({
+      databases: [
+        { database: 'shop', policy: { ...nothing, daily: 1 }, collapseRatio: 0 },
+        { database: 'other', policy: { ...nothing, daily: 1 }, collapseRatio: 0 },
+      ],
+    });
+    expect([...shop.memory.objects.keys()]).toContain(failed);
+    expect(await shop.committed()).toHaveLength(2);
   });
 });

@@ -23,6 +23,7 @@ async function repository() {
     const instant = `2026-11-${day}T02:00:00Z`;
     const id = `202611${day}T020000Z-aaaaaa`;
     const manifest = sign(sampleManifest({ id, database: 'shop', repository: REPOSITORY, snapshotInstant: instant, pin: null }), key);
+    await store.put(`shop/${id}/dump.pgc.gz.age`, bytesOf('x'.repeat(123)));
     await store.put(manifestKey('shop', id), bytesOf(encodeManifest(manifest)));
     manifests.push(manifest);
   }

@@ -5,6 +5,8 @@ import { type ByteStream, bytesOf, collect, MiB } from '../../../src/core/bytes.
 import { dealRows } from '../../../src/postgres/archive-lanes.ts';
 
 const INT_SIZE = 4;
+/** As much of a head as tells the size of integers. */
+const HEAD = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, INT_SIZE]);
 
 function int(value: number): Buffer {
   const bytes = Buffer.alloc(1 + INT_SIZE);
@@ -71,6 +73,11 @@ async function* pieces(bytes: Buffer, sizes: readonly number[]): ByteStream {
   }
 }
 
+/** Every id shares its rows, unless told otherwise. */
+function deal(rest: ByteStream, lanes: number, isShared: (id: number) => boolean = () => true): readonly ByteStream[] {
+  return dealRows({ head: HEAD, rest, shared: { has: isShared } as ReadonlySet<number> }, lanes);
+}
+
 /** Reads a lane to its end, giving the others a turn now and then. */
 async function drain(lane: ByteStream, pause: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
@@ -78,7 +85,9 @@ async function drain(lane: ByteStream, pause: number): Promise<Buffer> {
     parts.push(part);
     for (let turns = 0; turns < pause; turns += 1) await turn();
   }
-  return Buffer.concat(parts);
+  const whole = Buffer.concat(parts);
+  expect(whole.subarray(0, HEAD.byteLength)).toEqual(HEAD);
+  return whole.subarray(HEAD.byteLength);
 }
 
 const rowsOf = (blocks: readonly Block[]) => blocks.filter((block) => 'rows' in block);
@@ -121,7 +130,7 @@ describe('an archive dealt out to several lanes', () => {
             archive,
             cuts.map((size) => Math.max(size, least)),
           );
-          const lanes = dealRows(source, INT_SIZE, pauses.length);
+          const lanes = deal(source, pauses.length);
           const read = await Promise.all(lanes.map((lane, index) => drain(lane, pauses[index] ?? 0)));
           const decoded = read.map(decode);
           for (const [index, lane] of decoded.entries()) {
@@ -145,7 +154,7 @@ describe('an archive dealt out to several lanes', () => {
 
   it('is shared by the lanes also where one table dominates', async () => {
     const rows = Array.from({ length: 2_000 }, (_, index) => Buffer.from(`${String(index).padStart(10_000, '0')}\n`));
-    const lanes = dealRows(pieces(encode([{ id: 1, rows }]), [256 * 1024]), INT_SIZE, 2);
+    const lanes = deal(pieces(encode([{ id: 1, rows }]), [256 * 1024]), 2);
     const read = await Promise.all(lanes.map((lane) => drain(lane, 1)));
     for (const lane of read) expect(lane.byteLength).toBeGreaterThan(5 * MiB);
     const numbers = read.flatMap((lane) =>
@@ -165,7 +174,7 @@ describe('an archive dealt out to several lanes', () => {
         yield piece;
       }
     }
-    const [slow, quick] = dealRows(counted(), INT_SIZE, 2).map((lane) => lane[Symbol.asyncIterator]());
+    const [slow, quick] = deal(counted(), 2).map((lane) => lane[Symbol.asyncIterator]());
     await slow?.next();
     let bytes = 0;
     for (let step = await quick?.next(); step?.done === false && bytes < 20 * MiB; step = await quick?.next())
@@ -181,12 +190,12 @@ describe('an archive dealt out to several lanes', () => {
       yield encode([{ id: 1, rows: [Buffer.from('one\n')] }]);
       throw failure;
     }
-    const results = await Promise.allSettled(dealRows(failing(), INT_SIZE, 3).map((lane) => drain(lane, 0)));
+    const results = await Promise.allSettled(deal(failing(), 3).map((lane) => drain(lane, 0)));
     for (const result of results) expect(result).toMatchObject({ status: 'rejected', reason: failure });
   });
 
   it('is damaged where a block should begin and none does', async () => {
-    const [lane] = dealRows(bytesOf(Buffer.of(7, 0, 0)), INT_SIZE, 1);
+    const [lane] = deal(bytesOf(Buffer.of(7, 0, 0)), 1);
     await expect(collect(lane ?? bytesOf(), MiB)).rejects.toMatchObject({ code: 'damaged' });
   });
 
@@ -200,13 +209,60 @@ describe('an archive dealt out to several lanes', () => {
       await held;
       yield* pieces(encode([{ id: 1, rows }]), [256 * 1024]);
     }
-    const [left, stays] = dealRows(late(), INT_SIZE, 2).map((lane) => lane[Symbol.asyncIterator]());
+    const [left, stays] = deal(late(), 2).map((lane) => lane[Symbol.asyncIterator]());
+    await left?.next();
     const waiting = left?.next();
     await left?.return?.();
     expect(await waiting).toMatchObject({ done: true });
     release();
     let bytes = 0;
     for (let step = await stays?.next(); step?.done === false; step = await stays?.next()) bytes += step.value.byteLength;
-    expect(bytes).toBe(encode([{ id: 1, rows }]).byteLength);
+    expect(bytes).toBe(HEAD.byteLength + encode([{ id: 1, rows }]).byteLength);
   });
+
+  it('keeps the rows of a table that is not shared in the first lane, in their order', async () => {
+    const rows = Array.from({ length: 300 }, (_, index) => Buffer.from(`${String(index).padStart(10_000, '0')}\n`));
+    const blocks = [
+      { id: 1, rows },
+      { id: 2, rows },
+      { id: 3, rows },
+    ];
+    const read = await Promise.all(deal(pieces(encode(blocks), [100_000]), 3, (id) => id !== 2).map((lane) => drain(lane, 1)));
+    const [first = [], ...others] = read.map(decode);
+    expect(first.find(({ id }) => id === 2)).toEqual(blocks[1]);
+    for (const lane of others) expect(lane.map(({ id }) => id)).toEqual([1, 3]);
+  });
+
+  it.each(['waits', 'has left while it waited'])(
+    'reads large objects no further than the first lane takes them, while another one %s',
+    async (how) => {
+      let taken = 0;
+      async function* counted(): ByteStream {
+        const largeObjects = [Array.from({ length: 400 }, () => Buffer.alloc(100_000, 'x'))];
+        for await (const piece of pieces(
+          encode([
+            { id: 1, rows: [Buffer.from('one\n')] },
+            { id: 2, largeObjects },
+          ]),
+          [256 * 1024],
+        )) {
+          taken += piece.byteLength;
+          yield piece;
+        }
+      }
+      const [first, other] = deal(counted(), 2).map((lane) => lane[Symbol.asyncIterator]());
+      await first?.next();
+      // Its head, its part of the table, and then nothing that is for it.
+      const reading = (async () => {
+        for (let step = await other?.next(); step?.done === false; step = await other?.next());
+      })();
+      for (let turns = 0; turns < 200; turns += 1) await turn();
+      if (how !== 'waits') await other?.return?.();
+      for (let turns = 0; turns < 200; turns += 1) await turn();
+      expect(taken).toBeLessThan(3 * MiB);
+      await first?.return?.();
+      await other?.return?.();
+      await reading;
+    },
+  );
 });

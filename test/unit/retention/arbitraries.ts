@@ -76,7 +76,7 @@ function parsed(text: string) {
 }
 
 const proof = fc.constantFrom('proven', 'failed', 'unproven', 'unproven');
-const mostlyOk = fc.constantFrom('ok', 'ok', 'ok', 'ok', 'ok', 'unreadable', 'unknown-format');
+const mostlyOk = fc.constantFrom('ok', 'ok', 'ok', 'ok', 'ok', 'unreadable', 'unknown-format', 'incomplete');
 const rarely = <T>(some: fc.Arbitrary<T>) => fc.oneof({ weight: 9, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: some });
 
 export interface Shape {
