@@ -218,11 +218,16 @@ async function removeAll({ connection, folder, lock }: Probe): Promise<boolean> 
   const versions = [...(listed?.Versions ?? []), ...(listed?.DeleteMarkers ?? [])];
   const targets = versions.length > 0 ? versions : names.map((name) => ({ Key: connection.name(folder + name), VersionId: undefined }));
   const bypass = lock.ObjectLockMode === undefined ? {} : { BypassGovernanceRetention: true };
+  const remove = async (target: { Bucket: string; Key: string | undefined; VersionId?: string }): Promise<boolean> =>
+    (await ifKnown(connection, (send) => client.send(new DeleteObjectCommand(target), send), undefined)) !== undefined;
   let removed = true;
   for (const { Key, VersionId } of targets) {
-    const target = { Bucket: bucket, Key, ...(VersionId !== undefined && { VersionId }), ...bypass };
-    const done = await ifKnown(connection, (send) => client.send(new DeleteObjectCommand(target), send), undefined);
-    removed &&= done !== undefined;
+    // `null` is what a bucket without versioning calls the only one: to delete that takes no right over versions.
+    const version = VersionId === undefined || VersionId === 'null' ? {} : { VersionId };
+    const done = await remove({ Bucket: bucket, Key, ...version, ...bypass });
+    // Whoever may not delete versions hides what is left, so that no list shows it.
+    if (!done && 'VersionId' in version) await remove({ Bucket: bucket, Key });
+    removed &&= done;
   }
   return removed;
 }

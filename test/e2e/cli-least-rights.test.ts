@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { type HttpFaultProxy, startHttpFaultProxy } from '../support/http-fault-proxy.ts';
@@ -11,17 +12,19 @@ import { type S3Server, startS3Server } from '../support/s3-servers.ts';
 
 const OneOrMore = z.union([z.string(), z.array(z.string())]).transform((value) => (typeof value === 'string' ? [value] : value));
 const Policy = z.object({
-  Statement: z.array(z.object({ Sid: z.string(), Effect: z.literal('Allow'), Action: OneOrMore, Resource: z.string() })),
+  Statement: z.array(z.object({ Sid: z.string(), Effect: z.literal('Allow'), Action: OneOrMore, Resource: OneOrMore })),
 });
 type Policy = z.infer<typeof Policy>;
 
 /** The policies of docs/CONFIGURATION.md, as they stand there. */
-function documented(): { backup: Policy; restore: Policy } {
+function documented(): { backup: Policy; prune: Policy; restore: Policy } {
   const page = readFileSync(join(import.meta.dirname, '../../docs/CONFIGURATION.md'), 'utf8');
   const blocks = Array.from(page.matchAll(/```json\n([\s\S]*?)```/g), ([, block = '']) => Policy.parse(JSON.parse(block)));
-  const [backup, restore] = blocks;
-  if (backup === undefined || restore === undefined || blocks.length !== 2) throw new Error('two policies were expected');
-  return { backup, restore };
+  const [backup, prune, restore] = blocks;
+  if (backup === undefined || prune === undefined || restore === undefined || blocks.length !== 3) {
+    throw new Error('three policies were expected');
+  }
+  return { backup, prune, restore };
 }
 
 /** The right that IAM asks for a request, and on what (service authorization reference of Amazon S3). */
@@ -45,17 +48,15 @@ function needs({ method = '', url = '' }: IncomingMessage): { action: string; re
 }
 
 function allows(policy: Policy, { action, resource }: ReturnType<typeof needs>): boolean {
-  return policy.Statement.some(
-    ({ Action, Resource }) =>
-      Action.includes(action) && (Resource.endsWith('*') ? resource.startsWith(Resource.slice(0, -1)) : resource === Resource),
-  );
+  const covers = (pattern: string) => (pattern.endsWith('*') ? resource.startsWith(pattern.slice(0, -1)) : resource === pattern);
+  return policy.Statement.some(({ Action, Resource }) => Action.includes(action) && Resource.some(covers));
 }
 
 const actionsOf = ({ Statement }: Policy): Set<string> => new Set(Statement.flatMap(({ Action }) => Action));
 const without = (policy: Policy, sid: string): Policy => ({ Statement: policy.Statement.filter(({ Sid }) => Sid !== sid) });
 
 describe('with no more rights in the bucket than docs/CONFIGURATION.md gives', () => {
-  const { backup, restore } = documented();
+  const { backup, prune, restore } = documented();
   let server: PostgresServer;
   let s3: S3Server;
   let proxy: HttpFaultProxy;
@@ -129,6 +130,19 @@ describe('with no more rights in the bucket than docs/CONFIGURATION.md gives', (
     await shop.restoresEqual();
     expect(refused).toEqual([]);
     expect(used).toEqual(actionsOf(restore));
+  });
+
+  it('whoever prunes deletes what goes, with a lease and a record, and needs nothing else', async () => {
+    enforce(prune);
+    const pruned = await shop.cli.run('prune');
+    expect(pruned.code, pruned.stderr).toBe(0);
+    expect(pruned.stdout).toContain('deleted 3 of 4');
+    expect(refused).toEqual([]);
+    const probes = await s3.client.send(new ListObjectsV2Command({ Bucket: 'my-backups', Prefix: 'shop/.jetbackup-probe/' }));
+    expect(probes.KeyCount).toBe(0);
+    expect([...used]).toEqual(expect.arrayContaining(['s3:ListBucket', 's3:GetObject', 's3:PutObject', 's3:DeleteObject']));
+    enforce(restore);
+    expect((await shop.ids()).length).toBe(1);
   });
 
   it('a restore host that may only read restores all the same, and says that it left no record', async () => {
