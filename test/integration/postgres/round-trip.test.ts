@@ -82,7 +82,9 @@ describe.each<PostgresMajor>([15, 17, 18])('PostgreSQL %i', (major) => {
 
     expect(phases).toEqual(['pre-data', 'data', 'post-data']);
     expect(staging.warnings).toEqual([]);
-    expect(await asSql(server, 'copy', used)).toBe(await asSql(server, 'src', used));
+    // Several backends load a table's rows, so that they may lie in another order.
+    const lines = async (database: string) => (await asSql(server, database, used)).split('\n').sort();
+    expect(await lines('copy')).toEqual(await lines('src'));
     expect(await server.query(`${databaseState} 'copy'`)).toEqual(await server.query(`${databaseState} 'src'`));
     expect(await server.query('SELECT n FROM mv', 'copy')).toEqual([{ n: '9' }]);
     expect(await server.query("SELECT encode(lo_get(4242), 'hex') AS hex", 'copy')).toEqual([{ hex: 'deadbeef' }]);
