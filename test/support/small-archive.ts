@@ -2,15 +2,8 @@ import { bytesOf } from '../../src/core/bytes.ts';
 import type { DatabaseSource } from '../../src/operations/backup-attempt.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { noFingerprint } from '../../src/postgres/fingerprint.ts';
+import { int, text } from './archive-bytes.ts';
 import { sampleManifest } from './manifest.ts';
-
-const int = (value: number) => {
-  const bytes = Buffer.alloc(5);
-  bytes.writeUInt8(value < 0 ? 1 : 0, 0);
-  bytes.writeUInt32LE(Math.abs(value), 1);
-  return bytes;
-};
-const text = (value: string | null) => (value === null ? int(-1) : Buffer.concat([int(Buffer.byteLength(value)), Buffer.from(value)]));
 
 /** A custom-format archive (1.14) of one table with these rows. */
 export function smallArchive(rows: readonly string[]): Buffer {

@@ -3,14 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bytesOf, collect } from '../../../src/core/bytes.ts';
 import { isJetbackupError } from '../../../src/core/errors.ts';
 import { wholeArchive } from '../../../src/postgres/archive-end.ts';
-
-const int = (value: number) => {
-  const bytes = Buffer.alloc(5);
-  bytes.writeUInt8(value < 0 ? 1 : 0, 0);
-  bytes.writeUInt32LE(Math.abs(value), 1);
-  return bytes;
-};
-const text = (value: string | null) => (value === null ? int(-1) : Buffer.concat([int(Buffer.byteLength(value)), Buffer.from(value)]));
+import { int, text } from '../../support/archive-bytes.ts';
 
 const entries = [
   { dumpId: 7, desc: 'TABLE', hasData: 0, section: 2 },
