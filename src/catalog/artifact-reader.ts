@@ -5,8 +5,8 @@ import type { Artifact, CodecName } from '../core/manifest.ts';
 import type { Opener } from '../crypto/sealer.ts';
 import type { ObjectStore } from '../storage/store.ts';
 
-/** Segments fetched at once: enough to hide a store's latency, 24 MiB of memory at format v1's segment size. */
-const SEGMENTS_IN_FLIGHT = 3;
+/** Segments fetched at once: enough to hide a store's latency, 16 MiB of memory at format v1's segment size. */
+const SEGMENTS_IN_FLIGHT = 2;
 
 interface Piece {
   readonly key: string;
@@ -53,14 +53,15 @@ const otherBackup =
 /**
  * The sealed bytes, each segment released only once its SHA-256 equals the (signed) manifest's. Several segments are
  * read at once by range. A segment that does not match is read a second time, since a broken transfer is likelier than
- * a broken object; then `damaged` says where.
+ * a broken object; then `damaged` says where. A segment is valid until the next is asked for.
  */
 export async function* readSealed(store: ObjectStore, folder: string, artifact: Artifact, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  const fetchOnce = async (offset: number, length: number): Promise<Uint8Array> => {
-    // Filled as it comes: chunks that are gathered and then joined are twice the memory.
-    const segment = Buffer.allocUnsafeSlow(length);
+  // Filled as it comes, and again and again: chunks that are gathered and then joined are twice the memory, and a fresh buffer for
+  // each segment stays until the garbage collector finds the time.
+  const idle: Uint8Array[] = [];
+  const fetchOnce = async (segment: Uint8Array, offset: number, length: number): Promise<Uint8Array> => {
     let filled = 0;
     for (const { key, ...range } of piecesOf(artifact, folder, offset, length)) {
       for await (const chunk of await store.get(key, { range, signal: either })) {
@@ -74,10 +75,11 @@ export async function* readSealed(store: ObjectStore, folder: string, artifact: 
   const fetch = async (index: number): Promise<Uint8Array> => {
     const offset = index * artifact.segmentBytes;
     const length = Math.min(artifact.segmentBytes, artifact.sealed.bytes - offset);
+    const segment = idle.pop() ?? Buffer.allocUnsafeSlow(Math.min(artifact.segmentBytes, artifact.sealed.bytes));
     let failure: unknown;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       try {
-        const bytes = await fetchOnce(offset, length);
+        const bytes = await fetchOnce(segment, offset, length);
         if (bytes.byteLength === length && sha256Hex(bytes) === artifact.segments[index]) return bytes;
         failure = undefined;
       } catch (error) {
@@ -105,7 +107,9 @@ export async function* readSealed(store: ObjectStore, folder: string, artifact: 
         next += 1;
       }
       const segment = await inFlight.shift();
-      if (segment !== undefined) yield segment;
+      if (segment === undefined) continue;
+      yield segment;
+      idle.push(Buffer.from(segment.buffer));
     }
   } finally {
     stop.abort(new Error('the reader has stopped'));

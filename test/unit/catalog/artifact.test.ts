@@ -110,7 +110,7 @@ describe('reading an artifact', () => {
       object[place % 999] = (object[place % 999] ?? 0) ^ 4;
       const released: Uint8Array[] = [];
       const read = async () => {
-        for await (const chunk of readSealed(store, folder, artifact, signal)) released.push(chunk);
+        for await (const chunk of readSealed(store, folder, artifact, signal)) released.push(Buffer.from(chunk));
       };
       await expect(read()).rejects.toMatchObject({ code: 'damaged' });
       expect(Buffer.concat(released)).toEqual(data.subarray(0, Math.floor(place / 640) * 640));
