@@ -1,10 +1,10 @@
 import path from 'node:path';
 import { $ } from 'zx';
 import { backupLine, type Setup } from './jetbackup.ts';
-import type { Line } from './lines.ts';
+import type { Line, runRounds } from './lines.ts';
 import { directoryRepository, type Repository, s3Repository } from './repositories.ts';
 import type { S3Target } from './s3.ts';
-import type { BenchServer } from './server.ts';
+import { type BenchServer, settle } from './server.ts';
 
 /** What the lines are made for. */
 export interface Bench {
@@ -18,6 +18,12 @@ export interface Bench {
   readonly resticToS3: boolean;
   readonly awsCli: boolean;
   readonly signal: AbortSignal;
+}
+
+/** The S3 server is awake only for the lines that use it: the others are compared with each other, and it shares their cores. */
+export function surroundingsOf({ server, folder, s3, signal }: Bench): Parameters<typeof runRounds>[2] {
+  const enter = async ({ id }: Line) => await s3?.freeze(!/-s3$/.test(id));
+  return { folder, postmaster: server.postmaster, signal, enter, before: () => settle(server) };
 }
 
 const NOWHERE = '> /dev/null';

@@ -25,12 +25,12 @@ export type Say = (text: string) => void;
  * Runs all lines once, then all once more, …: ABCABC, so that a machine that grows slower or faster meanwhile does so
  * for all of them, and runs of one round can be compared with each other. The first line runs once before all rounds
  * without being counted, or it alone would pay for cold caches and for WAL files that later ones find ready.
- * A line that fails is not run again.
+ * A line that fails is not run again. `enter` is called before a line is made ready, `before` right before it is measured.
  */
 export async function runRounds(
   lines: readonly Line[],
   rounds: number,
-  surroundings: Surroundings & { before(): Promise<void> },
+  surroundings: Surroundings & { enter(line: Line): Promise<void>; before(): Promise<void> },
   say: Say,
 ): Promise<readonly LineResult[]> {
   const runs = new Map<string, Measurement[]>();
@@ -40,6 +40,7 @@ export async function runRounds(
       if (failures.has(line.id)) continue;
       const place = round === 0 ? 'warm-up' : `${round}/${rounds}`.padStart(7);
       try {
+        await surroundings.enter(line);
         const command = await line.prepare();
         await surroundings.before();
         const run = await measure(command, surroundings);

@@ -3,12 +3,12 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { build } from '../build.ts';
 import { docker, inPath } from '../prerequisites.ts';
-import { type Bench, backupLines, resticRefusal } from './backup.ts';
+import { type Bench, backupLines, resticRefusal, surroundingsOf } from './backup.ts';
 import { type LineResult, runRounds, type Say } from './lines.ts';
 import { measureMemory } from './memory.ts';
 import { restoreLines } from './restore.ts';
 import { type S3Target, startS3Target } from './s3.ts';
-import { type Census, makeDatabase, settle, startBenchServer } from './server.ts';
+import { type Census, makeDatabase, startBenchServer } from './server.ts';
 import { figuresTable, phasesText, rivalsTable } from './table.ts';
 import { judgeResources, judgeTimes, type Verdict, verdictTable } from './verdict.ts';
 
@@ -108,7 +108,7 @@ async function measureTimes(
   say: Say,
 ): Promise<Pick<Report, 'database' | 'backups' | 'restores'>> {
   if (!parts.has('backup') && !parts.has('restore')) return { database: undefined, backups: [], restores: [] };
-  const { server, folder, signal } = bench;
+  const { server, signal } = bench;
   say(`\nMaking the database: ${megabytes} MB of table data`);
   const database = await makeDatabase(server, DATABASE, megabytes, signal);
   say(
@@ -116,7 +116,7 @@ async function measureTimes(
       `${(database.largest.share * 100).toFixed(0)} % of the tables is ${database.largest.name}`,
   );
 
-  const surroundings = { folder, postmaster: server.postmaster, signal, before: () => settle(server) };
+  const surroundings = surroundingsOf(bench);
   const all = { backups: backupLines(bench), restores: parts.has('restore') ? restoreLines(bench, database) : [] };
   assertKnown(only, [...all.backups, ...all.restores]);
   const isWanted = ({ id }: { readonly id: string }) => only === undefined || only.has(id);

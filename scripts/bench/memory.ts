@@ -1,7 +1,7 @@
-import { type Bench, jetbackupSetup, repositoryOf } from './backup.ts';
+import { type Bench, jetbackupSetup, repositoryOf, surroundingsOf } from './backup.ts';
 import { backupLine, restoreCommand } from './jetbackup.ts';
 import { type Line, type LineResult, runRounds, type Say } from './lines.ts';
-import { dropDatabase, makeDatabase, settle } from './server.ts';
+import { dropDatabase, makeDatabase } from './server.ts';
 import { judgeGrowth, type Verdict } from './verdict.ts';
 
 const TARGET = 'restored';
@@ -19,13 +19,7 @@ export async function measureMemory(
     const database = `memory_${megabytes}`;
     say(`\nMaking a database of ${megabytes} MB`);
     await makeDatabase(bench.server, database, megabytes, bench.signal);
-    const surroundings = {
-      folder: bench.folder,
-      postmaster: bench.server.postmaster,
-      signal: bench.signal,
-      before: () => settle(bench.server),
-    };
-    measured.push([...(await runRounds(linesFor({ ...bench, database }, megabytes), rounds, surroundings, say))]);
+    measured.push([...(await runRounds(linesFor({ ...bench, database }, megabytes), rounds, surroundingsOf(bench), say))]);
     await dropDatabase(bench.server, TARGET);
     await dropDatabase(bench.server, database);
     for (const { id } of measured.at(-1) ?? []) if (!id.startsWith('restore-')) await repositoryOf(bench, id).clear();

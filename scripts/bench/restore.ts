@@ -70,6 +70,14 @@ export function restoreLines(bench: Bench, source: Census): readonly RestoreLine
     line('restore-custom', 'custom', 'pg_restore -j1 from -Fc', 'pg_restore', `pg_restore -e -d "$TARGET" ${file}`),
     line('restore-custom-2', 'custom', 'pg_restore -j2 from -Fc', 'pg_restore', `pg_restore -e -j2 -d "$TARGET" ${file}`),
     line('restore-directory', 'directory', 'pg_restore -j2 from -Fd', 'pg_restore', 'pg_restore -e -j2 -d "$TARGET" "$OUT/dump"'),
+    // The state in which jetbackup's restores end.
+    line(
+      'restore-directory-analyzed',
+      'directory',
+      'pg_restore -j2 from -Fd, vacuumdb -Z -j2',
+      'pg_restore',
+      'pg_restore -e -j2 -d "$TARGET" "$OUT/dump"\nvacuumdb -qZ -j2 -d "$TARGET"',
+    ),
     ...(bench.restic
       ? [
           line('restore-restic', 'restic', 'restic dump | psql', 'restic', `restic dump latest /dump.sql | ${psql}`),

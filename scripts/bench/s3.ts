@@ -13,6 +13,8 @@ export interface S3Target extends AsyncDisposable {
   list(prefix: string): Promise<readonly { readonly key: string; readonly bytes: number }[]>;
   read(key: string): Promise<string>;
   clear(prefix: string): Promise<void>;
+  /** Frozen, it takes nothing of the cores that it shares with what is measured, and answers nobody. */
+  freeze(frozen: boolean): Promise<void>;
 }
 
 const BUCKET = 'bench';
@@ -49,6 +51,7 @@ export async function startS3Target(): Promise<S3Target> {
     async clear(prefix) {
       for (const { key } of await list(prefix)) await client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: key }));
     },
+    freeze: (frozen) => server.freeze(frozen),
     [Symbol.asyncDispose]: () => server.stop(),
   };
 }

@@ -1,5 +1,5 @@
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
-import { GenericContainer, type StartedTestContainer, Wait } from 'testcontainers';
+import { GenericContainer, getContainerRuntimeClient, type StartedTestContainer, Wait } from 'testcontainers';
 import type { S3Credentials } from '../../src/storage/s3-settings.ts';
 import type { StoreFeatures } from '../../src/storage/store.ts';
 
@@ -85,6 +85,8 @@ export interface S3Server extends AsyncDisposable {
   /** A client of the SDK's own, to look behind the adapter's back. */
   readonly client: S3Client;
   createBucket(name: string, options?: { objectLock?: boolean; versioning?: boolean }): Promise<void>;
+  /** Stops its processes where they are, so that it takes no CPU time, and lets them go on. */
+  freeze(frozen: boolean): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -108,11 +110,17 @@ export async function startS3Server(which: 'first' | 'second', options: { enviro
   const port = container.getMappedPort(kind.port);
   const endpoint = `http://${host}:${port}`;
   const client = new S3Client({ endpoint, region: REGION, credentials: kind.credentials, forcePathStyle: true });
+  const freeze = async (frozen: boolean) => {
+    const handle = (await getContainerRuntimeClient()).container.getById(container.getId());
+    const { State } = await handle.inspect();
+    if (State.Paused !== frozen) await (frozen ? handle.pause() : handle.unpause());
+  };
   let stopped = false;
   const stop = async () => {
     if (stopped) return;
     stopped = true;
     client.destroy();
+    await freeze(false);
     await container.stop({ timeout: 1 });
   };
   return {
@@ -128,6 +136,7 @@ export async function startS3Server(which: 'first' | 'second', options: { enviro
       await client.send(new CreateBucketCommand({ Bucket: name, ...(objectLock && { ObjectLockEnabledForBucket: true }) }));
       if (versioning) await client.send(new PutBucketVersioningCommand({ Bucket: name, VersioningConfiguration: { Status: 'Enabled' } }));
     },
+    freeze,
     stop,
     [Symbol.asyncDispose]: stop,
   };
