@@ -16,7 +16,8 @@ const mayImport = {
   'config/': ['retention/', ...folders('core')],
   'operations/': [...adapters, 'retention/', ...base],
   'catalog/': [...ports, ...base],
-  'verify/': [...base],
+  // A sandbox is a server to connect to, and a check asks it.
+  'verify/': [...folders('postgres'), ...base],
   'report/': [...base],
   'alerts/': [...base],
   'postgres/': [...base],

@@ -8,6 +8,7 @@ export const REPOSITORY_KEY: Key = 'jetbackup.json';
 export const RECOVERY_KEY: Key = 'RECOVERY.md';
 const MANIFEST_NAME = 'manifest.json';
 const MARK_NAME = 'mark.json';
+const PROOF_NAME = 'proof.json';
 export const RUNS_PREFIX: Key = 'runs/';
 
 export function databasePrefix(database: DatabaseName): Key {
@@ -25,6 +26,11 @@ export function manifestKey(database: DatabaseName, id: Id): Key {
 /** What an operator decided about a backup afterwards (`core/mark.ts`). */
 export function markKey(database: DatabaseName, id: Id): Key {
   return `${backupPrefix(database, id)}${MARK_NAME}`;
+}
+
+/** What the newest verification of a backup found (`core/proof.ts`). */
+export function proofKey(database: DatabaseName, id: Id): Key {
+  return `${backupPrefix(database, id)}${PROOF_NAME}`;
 }
 
 /** The newest backup whose collapse an operator has accepted. */
@@ -73,6 +79,10 @@ export function isManifest(place: Place): boolean {
 
 export function isMark(place: Place): boolean {
   return place.name === MARK_NAME;
+}
+
+export function isProof(place: Place): boolean {
+  return place.name === PROOF_NAME;
 }
 
 /** The id of the run record at a key, or undefined when it is none. */

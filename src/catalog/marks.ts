@@ -1,33 +1,22 @@
-import type * as z from 'zod';
-import { bytesOf, collect } from '../core/bytes.ts';
-import { isJetbackupError, JetbackupError } from '../core/errors.ts';
 import type { DatabaseName } from '../core/ids.ts';
-import type { Signature } from '../core/manifest.ts';
 import { type Acceptance, AcceptanceSchema, type Mark, MarkSchema } from '../core/mark.ts';
-import { type PublicKey, verifyDocument } from '../crypto/signature.ts';
-import type { Key, ObjectStore } from '../storage/store.ts';
+import type { ObjectStore } from '../storage/store.ts';
 import type { Listed } from './catalog.ts';
 import { acceptanceKey, markKey } from './layout.ts';
+import { copied, putSigned, readSigned, type Trust } from './signed.ts';
 
-const MAX_BYTES = 64 * 1024;
+export type { Trust } from './signed.ts';
 
-/** Whose decisions count here. */
-export interface Trust {
-  /** The repository's id. */
-  readonly repository: string;
-  readonly publicKeys: readonly PublicKey[];
-}
+const what = 'what an operator decided';
+const marks = { schema: MarkSchema, what, again: 'jetbackup pin, or jetbackup unpin' };
+const acceptances = { schema: AcceptanceSchema, what, again: 'jetbackup prune --accept ID' };
 
 export async function writeMark(store: ObjectStore, mark: Mark, signal: AbortSignal): Promise<void> {
-  await put(store, markKey(mark.database, mark.backup), mark, signal);
+  await putSigned(store, markKey(mark.database, mark.backup), mark, signal);
 }
 
 export async function writeAcceptance(store: ObjectStore, acceptance: Acceptance, signal: AbortSignal): Promise<void> {
-  await put(store, acceptanceKey(acceptance.database), acceptance, signal);
-}
-
-async function put(store: ObjectStore, key: Key, document: object, signal: AbortSignal): Promise<void> {
-  await store.put(key, bytesOf(`${JSON.stringify(document, null, 1)}\n`), { signal });
+  await putSigned(store, acceptanceKey(acceptance.database), acceptance, signal);
 }
 
 /**
@@ -36,9 +25,9 @@ async function put(store: ObjectStore, key: Key, document: object, signal: Abort
  */
 export async function readMark(store: ObjectStore, { database, id }: Listed, trust: Trust, signal: AbortSignal): Promise<Mark | undefined> {
   const key = markKey(database, id);
-  const mark = await readSigned(store, key, MarkSchema, trust, signal);
+  const mark = await readSigned(store, key, marks, trust, signal);
   if (mark === undefined || (mark.database === database && mark.backup === id)) return mark;
-  throw copied(key, 'jetbackup pin, or jetbackup unpin');
+  throw copied(key, marks.again);
 }
 
 /** The newest acceptance of a database, authenticated; undefined where there is none. Throws as `readMark`. */
@@ -49,36 +38,7 @@ export async function readAcceptance(
   signal: AbortSignal,
 ): Promise<Acceptance | undefined> {
   const key = acceptanceKey(database);
-  const acceptance = await readSigned(store, key, AcceptanceSchema, trust, signal);
+  const acceptance = await readSigned(store, key, acceptances, trust, signal);
   if (acceptance === undefined || acceptance.database === database) return acceptance;
-  throw copied(key, 'jetbackup prune --accept ID');
-}
-
-async function readSigned<T extends { readonly signature: Signature; readonly repository: string }>(
-  store: ObjectStore,
-  key: Key,
-  schema: z.ZodType<T>,
-  { repository, publicKeys }: Trust,
-  signal: AbortSignal,
-): Promise<T | undefined> {
-  let document: T;
-  try {
-    const bytes = await collect(await store.get(key, { signal }), MAX_BYTES);
-    document = schema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
-  } catch (cause) {
-    if (isJetbackupError(cause, 'storage-not-found')) return undefined;
-    signal.throwIfAborted();
-    if (isJetbackupError(cause)) throw cause;
-    throw new JetbackupError('damaged', `${key} cannot be read as what an operator decided`, {
-      cause,
-      hint: 'Write it anew: jetbackup pin, jetbackup unpin, or jetbackup prune --accept ID.',
-    });
-  }
-  verifyDocument(document, key, publicKeys);
-  if (document.repository === repository) return document;
-  throw copied(key, 'jetbackup pin, jetbackup unpin, or jetbackup prune --accept ID');
-}
-
-function copied(key: Key, again: string): JetbackupError {
-  return new JetbackupError('not-authentic', `${key} was made for something else and copied here`, { hint: `Write it anew: ${again}.` });
+  throw copied(key, acceptances.again);
 }

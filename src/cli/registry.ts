@@ -26,6 +26,8 @@ export const exitTexts: Readonly<Record<string, string>> = {
   '22': 'damaged or not authentic',
   '23': 'the restore failed; the target is as it was',
   '30': 'a check failed',
+  '31': 'an objective is missed',
+  '32': 'could not verify; never to be taken for a pass',
   '130': 'interrupted; cleaned up, unless a second signal forced the end',
   '143': 'the same by SIGTERM or SIGHUP',
 };

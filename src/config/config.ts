@@ -1,6 +1,7 @@
 import type { CodecName, FingerprintMode } from '../core/manifest.ts';
 import type { RetentionConfig } from './retention.ts';
 import type { Secret } from './secret.ts';
+import type { Objectives, VerifyConfig } from './verify.ts';
 
 /** Where a key comes from: a file that is read when it is needed, or the environment variable that holds it. */
 export type KeySource =
@@ -23,6 +24,13 @@ export interface DatabaseConfig {
   readonly bindir: string | undefined;
   /** Its own, or the default of all. */
   readonly retention: RetentionConfig;
+  readonly objectives: Objectives;
+  /** Asked of the restored database, after those of every database. */
+  readonly queries: VerifyConfig['queries'];
+  /** Taken in the dump's snapshot, and compared with the restored database. */
+  readonly values: readonly { readonly name: string; readonly sql: string }[];
+  /** The table that a backup writes a row to before its snapshot. */
+  readonly canary: { readonly schema: string; readonly table: string } | undefined;
 }
 
 /** libpq's variables, and what it falls back to (USER, HOME). */
@@ -45,6 +53,7 @@ export interface Config {
   readonly signingKey: KeySource | undefined;
   readonly compression: { readonly codec: CodecName; readonly level: number | undefined; readonly parallel: number | undefined };
   readonly restore: { readonly jobs: number | undefined; readonly noOwner: boolean; readonly createRoles: boolean };
+  readonly verify: VerifyConfig;
   /** AWS profile whose credentials only `prune` uses. */
   readonly pruneProfile: string | undefined;
   /** What completes a connection's URL. A function, so that printing a Config prints no PGPASSWORD. */

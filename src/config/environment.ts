@@ -58,6 +58,10 @@ const settings: readonly (readonly [variable: string, path: readonly string[], l
   ['JETBACKUP_CODEC', ['compression', 'codec']],
   ['JETBACKUP_LEVEL', ['compression', 'level']],
   ['JETBACKUP_PRUNE_PROFILE', ['prune', 'profile']],
+  ['JETBACKUP_SANDBOX', ['verify', 'sandbox']],
+  ['JETBACKUP_SANDBOX_IMAGE', ['verify', 'image']],
+  ['JETBACKUP_RPO', ['objectives', 'rpo']],
+  ['JETBACKUP_RTO', ['objectives', 'rto']],
 ];
 
 /** Of the one database of environment-only mode; a file's databases say this for themselves. */

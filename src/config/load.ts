@@ -10,6 +10,7 @@ import { retentionOf } from './retention.ts';
 import type { ParsedConfig } from './schema.ts';
 import { Secret } from './secret.ts';
 import { passwordsIn } from './url-passwords.ts';
+import { objectivesOf, verifyOf } from './verify.ts';
 
 export const DEFAULT_CONFIG_NAME = 'jetbackup.yaml';
 const SYSTEM_CONFIG = '/etc/jetbackup/jetbackup.yaml';
@@ -164,12 +165,19 @@ function assemble(parts: Parts): Config {
       tags: database.tags,
       bindir: database.bindir === undefined ? undefined : absolute(database.bindir, `databases.${index}.bindir`),
       retention: retentionOf(database.retention, config.retention),
+      objectives: objectivesOf(database.objectives, config.objectives),
+      queries: database.queries.map(({ name, sql, expect }) => ({ name, sql, expect })),
+      values: database.values,
+      canary: database.canary,
     }),
   );
   const identity = key('JETBACKUP_IDENTITY', config.encryption.identityFile, 'encryption.identityFile');
   const signingKey = key('JETBACKUP_SIGNING_KEY', config.signing.keyFile, 'signing.keyFile');
   const passphrase = config.encryption.passphrase === undefined ? undefined : new Secret(config.encryption.passphrase);
-  const passwords = [config.repository, ...config.databases.flatMap(({ url }) => url ?? [])].flatMap(passwordsIn);
+  const verify = verifyOf(config.verify, (path) => absolute(path, 'verify.directory'));
+  const provided = typeof verify.sandbox === 'string' ? [] : [verify.sandbox.reveal()];
+  const urls = [...config.databases.flatMap(({ url }) => url ?? []), ...provided];
+  const passwords = [config.repository, ...urls].flatMap(passwordsIn);
   const awsVariable = (name: AwsVariable): Secret | undefined => {
     const value = variables.get(name);
     return value === undefined || value === '' ? undefined : new Secret(value);
@@ -189,6 +197,7 @@ function assemble(parts: Parts): Config {
     signingKey,
     compression: { codec: config.compression.codec, level: config.compression.level, parallel: config.compression.parallel },
     restore: { jobs: config.restore.jobs, noOwner: config.restore.noOwner, createRoles: config.restore.createRoles },
+    verify,
     pruneProfile: config.prune.profile,
     connectionEnvironment: parts.connectionEnvironment,
     awsVariable,
@@ -206,12 +215,7 @@ function assemble(parts: Parts): Config {
       ...[identity, signingKey].flatMap((source) => (source?.kind === 'value' ? source.value : [])),
       ...(passphrase === undefined ? [] : [passphrase]),
     ],
-    openWords: [
-      ...databases.map(({ name }) => name),
-      ...config.databases.flatMap(({ url }) => (url === undefined ? [] : wordsOf(url))),
-      'postgres',
-      'password',
-    ],
+    openWords: [...databases.map(({ name }) => name), ...urls.flatMap(wordsOf), 'postgres', 'password'],
   };
 }
 

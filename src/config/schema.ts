@@ -1,9 +1,10 @@
 import * as z from 'zod';
 import { DatabaseNameSchema } from '../core/ids.ts';
 import { codecNames, fingerprintModes } from '../core/manifest.ts';
-import { DURATION_FORM, isTimeZone, parseMilliseconds } from './duration.ts';
+import { isTimeZone } from './duration.ts';
 import { RetentionSchema } from './retention.ts';
 import { flag, whole } from './scalars.ts';
+import { databaseVerifyFields, milliseconds, VerifySchema } from './verify.ts';
 
 /*
  * The configuration as it is written. YAML is read with every scalar as text, and the environment is text
@@ -24,11 +25,6 @@ const noRepeats = <T extends z.ZodType<string[]>>(schema: T, what: string) =>
     });
   });
 
-const milliseconds = z
-  .string()
-  .refine((value) => parseMilliseconds(value) !== undefined, `must be a duration: ${DURATION_FORM.replace(', 13mo, 1y', '')}`)
-  .transform((value) => parseMilliseconds(value) ?? 0);
-
 const databaseFields = {
   fingerprint: z.enum(fingerprintModes).default('content'),
   files: noRepeats(oneOrMore, 'path').default([]),
@@ -38,6 +34,7 @@ const databaseFields = {
   lockRetries: whole(0, 100).default(6),
   bindir: text.optional(),
   retention: RetentionSchema.optional(),
+  ...databaseVerifyFields,
 };
 
 export const DatabaseSchema = z.strictObject({
@@ -57,6 +54,9 @@ export const ConfigSchema = z.strictObject({
   databases: z.array(DatabaseSchema).default([]),
   /** Of databases that have none of their own. */
   retention: RetentionSchema.optional(),
+  /** Of databases that have none of their own. */
+  objectives: databaseVerifyFields.objectives,
+  verify: VerifySchema.prefault({}),
   prune: z.strictObject({ profile: text.optional() }).prefault({}),
   encryption: z
     .strictObject({
@@ -94,7 +94,7 @@ export const ConfigSchema = z.strictObject({
 export type ParsedConfig = z.output<typeof ConfigSchema>;
 
 /** Sections of later versions: they deserve a better answer than "unknown". */
-export const notYet: readonly string[] = ['schedule', 'objectives', 'verify', 'drill', 'alerts'];
+export const notYet: readonly string[] = ['schedule', 'drill', 'alerts'];
 
 /** The keys that are known at a path of the configuration, for "did you mean". */
 export function knownKeys(path: readonly PropertyKey[]): readonly string[] {

@@ -39,6 +39,11 @@ export const catalogue = {
   'role-missing': { exit: 23, retryable: false },
   'extension-missing': { exit: 23, retryable: false },
   'check-failed': { exit: 30, retryable: false },
+  'objective-missed': { exit: 31, retryable: false },
+  /** There is nothing to restore into: no engine, no image, no room. */
+  'sandbox-unavailable': { exit: 32, retryable: true },
+  /** There was, and it could not be told whether the backup is good: the sandbox died, or lacks what the backup needs. */
+  unverified: { exit: 32, retryable: true },
   interrupted: { exit: 130, retryable: false },
   terminated: { exit: 143, retryable: false },
 } as const satisfies Record<string, { exit: number; retryable: boolean }>;

@@ -74,6 +74,10 @@ export const FingerprintSchema = z.strictObject({
     /** Digest over owners and privileges; absent in mode `off`. */
     owners: Digest.optional(),
   }),
+  /** Scalars that the user named, each as its query gave it in the dump's own snapshot; `value` is text, null where it is NULL. */
+  values: z.array(z.strictObject({ name: z.string(), sql: z.string(), value: z.string().nullable() })).optional(),
+  /** The row that the backup wrote before its snapshot, so that recency is proven from inside the data. */
+  canary: z.strictObject({ schema: z.string(), table: z.string(), backup: z.string(), writtenAt: z.iso.datetime() }).optional(),
   /** Every object that a restore must bring back. */
   inventory: z.array(InventoryEntrySchema),
 });

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { catalogue, type ErrorCode } from './errors.ts';
 import { DatabaseNameSchema, IdSchema } from './ids.ts';
+import { VerificationSchema } from './verification.ts';
 
 const codes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
 
@@ -20,13 +21,13 @@ export const PrunedSchema = z.strictObject({
 });
 export type Pruned = z.infer<typeof PrunedSchema>;
 
-/** What every backup, restore and prune leaves under runs/<yyyy>/<mm>/<id>.json, whether it went well or not. It never holds a secret. */
+/** What every backup, restore, verification and prune leaves under runs/<yyyy>/<mm>/<id>.json, whether it went well or not. It never holds a secret. */
 export const RunRecordSchema = z.strictObject({
   format: z.literal(1),
   id: IdSchema,
-  operation: z.enum(['backup', 'restore', 'prune']),
+  operation: z.enum(['backup', 'restore', 'verify', 'prune']),
   database: DatabaseNameSchema,
-  /** The backup that was made or restored; null when the run failed before there was one. */
+  /** The backup that was made, restored or verified; null when the run failed before there was one. */
   backup: IdSchema.nullable(),
   jetbackup: z.string(),
   host: z.string(),
@@ -35,10 +36,15 @@ export const RunRecordSchema = z.strictObject({
   result: z.enum(['succeeded', 'failed', 'interrupted']),
   error: z.strictObject({ code: z.enum(codes), message: z.string(), hint: z.string().nullable() }).nullable(),
   phases: z.array(PhaseSchema),
-  /** Restores only: seconds from request to the last check passed, and incident instant minus snapshot instant. */
+  /**
+   * Restores and verifications: seconds from request to the last check passed, and incident instant minus snapshot instant: of the
+   * backup that was restored, or when verifying, of the newest there was.
+   */
   rtoSeconds: z.number().nonnegative().nullable(),
   rpoSeconds: z.number().nullable(),
   /** Prunes only. */
   pruned: PrunedSchema.optional(),
+  /** Verifications only. */
+  verification: VerificationSchema.optional(),
 });
 export type RunRecord = z.infer<typeof RunRecordSchema>;

@@ -1,18 +1,14 @@
-import { checkObjects, readArtifact } from '../catalog/artifact-reader.ts';
+import { checkObjects } from '../catalog/artifact-reader.ts';
 import { authenticate } from '../catalog/authenticate.ts';
 import { findBackup } from '../catalog/catalog.ts';
 import { backupPrefix } from '../catalog/layout.ts';
 import type { Moment } from '../catalog/moment.ts';
-import type { Codec } from '../compression/codec.ts';
-import { collect, MiB } from '../core/bytes.ts';
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
-import { type Difference, type Fingerprint, FingerprintSchema } from '../core/fingerprint.ts';
+import type { Difference, Fingerprint } from '../core/fingerprint.ts';
 import { type DatabaseName, newId } from '../core/ids.ts';
-import { artifactOf, type CodecName, type Manifest } from '../core/manifest.ts';
+import { artifactOf, type Manifest } from '../core/manifest.ts';
 import type { RunRecord } from '../core/run-record.ts';
-import type { Opener } from '../crypto/sealer.ts';
 import type { PublicKey } from '../crypto/signature.ts';
-import type { ProcessRunner } from '../platform/processes.ts';
 import { type ConnectionSettings, describeConnection, withDatabase } from '../postgres/connection.ts';
 import { compareFingerprints, notes, takeFingerprint } from '../postgres/fingerprint.ts';
 import {
@@ -22,21 +18,17 @@ import {
   inspectTarget,
   missingPrerequisites,
   type RestoreChoices,
-  restoreArchive,
   type Staging,
   sweepStaging,
   type TargetState,
 } from '../postgres/restore.ts';
 import { findTools } from '../postgres/tools.ts';
+import { loadDump, readFingerprint, type StoredBackupDeps } from './load.ts';
 import { openRepository } from './repository.ts';
-import { type Run, type RunDeps, startRun } from './run.ts';
+import { type Run, startRun } from './run.ts';
 
-export interface RestoreDeps extends RunDeps {
-  readonly processes: ProcessRunner;
-  readonly opener: Opener;
-  readonly codec: (name: CodecName) => Codec;
+export interface RestoreDeps extends StoredBackupDeps {
   readonly publicKeys: readonly PublicKey[];
-  readonly env: Readonly<Record<string, string>>;
 }
 
 export interface RestoreInput {
@@ -192,7 +184,8 @@ async function restoreInto(
     createStagingDatabase(input.target, { source: manifest.source, finalName: plan.database, runId: run.id, ...choices }, signal),
   );
   try {
-    await load(deps, input, run, { staging, folder, dump, tools, choices }, signal);
+    const { tables, schemas, jobs } = input;
+    await loadDump(deps, run, { settings: staging.settings, folder, dump, tools, choices, jobs, tables, schemas }, signal);
     await run.phase('analyze', 'collecting statistics', () => analyzeDatabase(staging.settings, input.jobs, signal));
     if (expected !== undefined) {
       await run.phase('checks', 'comparing with the backup’s fingerprint', () => compare(deps, staging, expected, input, signal));
@@ -222,53 +215,6 @@ async function dropStaging(deps: RestoreDeps, staging: Staging): Promise<void> {
   }
 }
 
-interface Loading {
-  readonly staging: Staging;
-  readonly folder: string;
-  readonly dump: Manifest['artifacts'][number];
-  readonly tools: Awaited<ReturnType<typeof findTools>>;
-  readonly choices: RestoreChoices;
-}
-
-async function load(deps: RestoreDeps, input: RestoreInput, run: Run, loading: Loading, signal: AbortSignal): Promise<void> {
-  const { staging, folder, dump, tools, choices } = loading;
-  const texts = { 'pre-data': 'creating tables', data: 'loading rows', 'post-data': 'building indexes and constraints' } as const;
-  deps.log({ type: 'phase', phase: 'pre-data', text: texts['pre-data'] });
-  const archive = readArtifact(
-    deps,
-    {
-      folder,
-      artifact: dump,
-      onBytes: (bytes) => deps.log({ type: 'bytes', phase: 'data', bytes, totalBytes: dump.plain.bytes }),
-    },
-    signal,
-  );
-  const selection = {
-    ...(input.tables.length > 0 ? { tables: input.tables } : {}),
-    ...(input.schemas.length > 0 ? { schemas: input.schemas } : {}),
-  };
-  await restoreArchive(
-    deps,
-    {
-      settings: staging.settings,
-      tools,
-      archive,
-      jobs: input.jobs,
-      baseEnv: deps.env,
-      ...choices,
-      ...selection,
-      onPhase(phase, ms) {
-        const bytes = phase === 'data' ? { bytes: dump.plain.bytes } : {};
-        run.add({ phase, ms, ...bytes });
-        deps.log({ type: 'done', phase, ms, ...bytes });
-        if (phase === 'pre-data') deps.log({ type: 'phase', phase: 'data', text: texts.data, totalBytes: dump.plain.bytes });
-        if (phase === 'data') deps.log({ type: 'phase', phase: 'post-data', text: texts['post-data'] });
-      },
-    },
-    signal,
-  );
-}
-
 async function sweep(deps: RestoreDeps, target: ConnectionSettings, signal: AbortSignal): Promise<void> {
   try {
     const names = await sweepStaging(target, signal);
@@ -277,20 +223,6 @@ async function sweep(deps: RestoreDeps, target: ConnectionSettings, signal: Abor
     signal.throwIfAborted();
     deps.log({ type: 'warning', text: `staging databases of interrupted restores could not be dropped: ${messageOf(error)}` });
   }
-}
-
-/** A fingerprint of 10,000 tables has a few MiB. */
-const FINGERPRINT_MAX_BYTES = 512 * MiB;
-
-async function readFingerprint(deps: RestoreDeps, manifest: Manifest, signal: AbortSignal): Promise<Fingerprint | undefined> {
-  const artifact = artifactOf(manifest, 'fingerprint');
-  if (artifact === undefined) {
-    deps.log({ type: 'warning', text: 'the backup has no fingerprint: the restored database is not compared with anything' });
-    return undefined;
-  }
-  const folder = backupPrefix(manifest.database, manifest.id);
-  const bytes = await collect(readArtifact(deps, { folder, artifact }, signal), FINGERPRINT_MAX_BYTES);
-  return FingerprintSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
 }
 
 const SHOWN_DIFFERENCES = 20;

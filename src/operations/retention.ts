@@ -5,8 +5,9 @@ import type { RecoveryPoint } from '../../retention/points.ts';
 import type { Policy } from '../../retention/policy.ts';
 import { authenticate } from '../catalog/authenticate.ts';
 import { idInstant, readManifest } from '../catalog/catalog.ts';
-import { backupPrefix, databasePrefix, isManifest, isMark, manifestKey, placeOf } from '../catalog/layout.ts';
+import { backupPrefix, databasePrefix, isManifest, isMark, isProof, manifestKey, placeOf } from '../catalog/layout.ts';
 import { readAcceptance, readMark, type Trust } from '../catalog/marks.ts';
+import { trustedProof } from '../catalog/proofs.ts';
 import { type BackupMade, failedSince, listRuns, recentBackups } from '../catalog/run-records.ts';
 import { isJetbackupError, messageOf } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
@@ -45,6 +46,8 @@ export interface Folder {
   readonly id: Id;
   readonly committed: boolean;
   readonly marked: boolean;
+  /** Whether a verification has left its proof. */
+  readonly verified: boolean;
   /** Size of each object, bytes. */
   readonly objects: ReadonlyMap<Key, number>;
   readonly bytes: number;
@@ -134,14 +137,22 @@ function newestGood(points: readonly RecoveryPoint[]): Id[] {
 async function listFolders(store: ObjectStore, database: DatabaseName, signal: AbortSignal): Promise<Folder[]> {
   const folders: Folder[] = [];
   let open:
-    | { id: Id; committed: boolean; marked: boolean; objects: Map<Key, number>; bytes: number; written: Temporal.Instant }
+    | {
+        id: Id;
+        committed: boolean;
+        marked: boolean;
+        verified: boolean;
+        objects: Map<Key, number>;
+        bytes: number;
+        written: Temporal.Instant;
+      }
     | undefined;
   // Keys come in order, so each folder's come together.
   for await (const info of store.list(databasePrefix(database), signal)) {
     const place = placeOf(info.key);
     if (place === undefined) continue;
     if (open?.id !== place.id) {
-      open = { id: place.id, committed: false, marked: false, objects: new Map(), bytes: 0, written: info.modified };
+      open = { id: place.id, committed: false, marked: false, verified: false, objects: new Map(), bytes: 0, written: info.modified };
       folders.push({ database, ...open });
     }
     open.objects.set(info.key, info.size);
@@ -149,6 +160,7 @@ async function listFolders(store: ObjectStore, database: DatabaseName, signal: A
     if (Temporal.Instant.compare(info.modified, open.written) > 0) open.written = info.modified;
     if (isManifest(place)) open.committed = true;
     if (isMark(place)) open.marked = true;
+    if (isProof(place)) open.verified = true;
     folders[folders.length - 1] = { database, ...open };
   }
   return folders;
@@ -189,8 +201,10 @@ async function readPoint(deps: RetentionDeps, trust: Trust, folder: Folder, know
     return { ...aside, state: /is of format \d+/.test(error.message) ? 'unknown-format' : 'unreadable' };
   }
   const dump = artifactOf(manifest, 'dump');
+  const proof = folder.verified ? await trustedProof(deps.store, manifest, trust, signal) : undefined;
   return {
     ...aside,
+    proof: proof?.outcome ?? 'unproven',
     state: isWhole(folder, manifest) ? 'ok' : 'incomplete',
     instant: Temporal.Instant.from(manifest.snapshotInstant).epochMilliseconds,
     ...(await promisesOf(deps.store, trust, folder, manifest, signal)),

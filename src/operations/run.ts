@@ -4,6 +4,7 @@ import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import type { Id } from '../core/ids.ts';
 import type { Progress } from '../core/progress.ts';
 import type { Phase, Pruned, RunRecord } from '../core/run-record.ts';
+import type { Verification } from '../core/verification.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
 import type { ObjectStore } from '../storage/store.ts';
 
@@ -31,7 +32,13 @@ export interface Run {
   phase<T>(name: string, text: string, work: (onBytes: (bytes: number) => void) => Promise<T>, totalBytes?: number): Promise<T>;
   /** For steps that something else timed. */
   add(phase: Phase): void;
+  /** How many bytes a phase that is over moved, where that is known only afterwards. */
+  moved(phase: string, bytes: number): void;
+  /** What was timed so far. */
+  phases(): readonly Phase[];
   succeeded(outcome: RunOutcome): Promise<RunRecord>;
+  /** Records what was found to be wrong with something else than the run itself, which did what it should. */
+  found(error: JetbackupError, outcome: RunOutcome): Promise<RunRecord>;
   /** Records the failure; returns the error to throw. Never throws itself. */
   failed(error: unknown, outcome: RunOutcome): Promise<unknown>;
 }
@@ -41,6 +48,7 @@ export interface RunOutcome {
   readonly rtoSeconds?: number;
   readonly rpoSeconds?: number;
   readonly pruned?: Pruned;
+  readonly verification?: Verification;
 }
 
 export function startRun(deps: RunDeps, operation: RunRecord['operation'], database: string, id: Id): Run {
@@ -65,6 +73,7 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
     rtoSeconds: outcome.rtoSeconds ?? null,
     rpoSeconds: outcome.rpoSeconds ?? null,
     ...(outcome.pruned === undefined ? {} : { pruned: outcome.pruned }),
+    ...(outcome.verification === undefined ? {} : { verification: outcome.verification }),
   });
 
   // A record that cannot be written changes nothing about what was done: it is told, and the run's own result stands.
@@ -77,11 +86,24 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
     }
   };
 
+  const detailOf = ({ code, message, hint }: JetbackupError): RunRecord['error'] => ({
+    code,
+    // Only the first line: what follows names tables and columns, which are not the store's business.
+    message: deps.redact(message.split('\n', 1)[0] ?? ''),
+    hint: hint === undefined ? null : deps.redact(hint),
+  });
+
   return {
     id,
     startedAt,
     elapsedMs: () => clock.monotonicMs() - start,
     add: (phase) => void phases.push({ ...phase, ms: Math.round(phase.ms) }),
+    moved(phase, bytes) {
+      const index = phases.findLastIndex((one) => one.phase === phase);
+      const found = phases[index];
+      if (found !== undefined) phases[index] = { ...found, bytes };
+    },
+    phases: () => [...phases],
     async phase(name, text, work, totalBytes) {
       const from = clock.monotonicMs();
       const total = totalBytes === undefined ? {} : { totalBytes };
@@ -102,13 +124,15 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
       await write(run);
       return run;
     },
+    async found(error, outcome) {
+      const run = record('failed', detailOf(error), outcome);
+      await write(run);
+      return run;
+    },
     async failed(error, outcome) {
       const known = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
       const stopped = known.code === 'interrupted' || known.code === 'terminated';
-      // Only the first line: what follows names tables and columns, which are not the store's business.
-      const message = deps.redact(known.message.split('\n', 1)[0] ?? '');
-      const detail = { code: known.code, message, hint: known.hint === undefined ? null : deps.redact(known.hint) };
-      await write(record(stopped ? 'interrupted' : 'failed', detail, outcome));
+      await write(record(stopped ? 'interrupted' : 'failed', detailOf(known), outcome));
       return error;
     },
   };
