@@ -10,8 +10,8 @@ const mayImport = {
   'main[.]ts$': ['src/compose[.]ts$', 'src/version[.]ts$', ...folders('cli', 'daemon', 'config', 'operations'), ...base],
   'compose[.]ts$': ['src/version[.]ts$', ...folders('config', 'operations'), ...adapters, 'retention/', ...base],
   'version[.]ts$': ['package[.]json$'],
-  // Retention's reasons are put into words where they are shown.
-  'cli/': ['src/version[.]ts$', ...folders('config', 'operations'), 'retention/', ...base],
+  // Retention's reasons are put into words where they are shown; a report is a way to show.
+  'cli/': ['src/version[.]ts$', ...folders('config', 'operations', 'report'), 'retention/', ...base],
   'daemon/': [...folders('operations'), ...base],
   'config/': ['retention/', ...folders('core')],
   'operations/': [...adapters, 'retention/', ...base],

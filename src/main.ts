@@ -106,6 +106,8 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { prune },
     { planRestore, restore },
     { surveyRetention },
+    { verifyBackup },
+    { chooseBackups },
   ] = await Promise.all([
     import('./compose.ts'),
     import('./config/load.ts'),
@@ -116,6 +118,8 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/prune.ts'),
     import('./operations/restore.ts'),
     import('./operations/retention.ts'),
+    import('./operations/verify.ts'),
+    import('./operations/verify-choice.ts'),
   ]);
   const { env, cwd } = platform;
   return {
@@ -130,6 +134,8 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
       prune,
       markBackup,
       acceptBackup,
+      chooseBackups,
+      verifyBackup,
     },
     init: composeInit(platform),
     loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),

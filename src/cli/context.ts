@@ -8,6 +8,8 @@ import type { acceptBackup, MarkDeps, markBackup } from '../operations/mark.ts';
 import type { PruneDeps, prune } from '../operations/prune.ts';
 import type { planRestore, RestoreDeps, RestoreInput, restore } from '../operations/restore.ts';
 import type { RetentionDeps, RetentionInput, surveyRetention } from '../operations/retention.ts';
+import type { VerifyDeps, verifyBackup } from '../operations/verify.ts';
+import type { chooseBackups } from '../operations/verify-choice.ts';
 import type { Clock } from '../platform/clock.ts';
 
 export type Connection = BackupInput['connection'];
@@ -25,7 +27,12 @@ export interface Operations {
   readonly prune: typeof prune;
   readonly markBackup: typeof markBackup;
   readonly acceptBackup: typeof acceptBackup;
+  readonly chooseBackups: typeof chooseBackups;
+  readonly verifyBackup: typeof verifyBackup;
 }
+
+/** `auto`: a container where there is an engine, else this machine's own programs; or the URL of a server. */
+export type SandboxChoice = Config['verify']['sandbox'];
 
 /** Asks at the terminal; undefined where there is none. */
 export type AskPassphrase = (() => Promise<string>) | undefined;
@@ -40,6 +47,8 @@ export interface Composed {
   backupDeps(log: Progress): Promise<BackupDeps>;
   restoreDeps(log: Progress, ask: AskPassphrase): Promise<RestoreDeps>;
   exportDeps(log: Progress, ask: AskPassphrase): Promise<ExportDeps>;
+  /** Over the kind of sandbox that is named; the configured one where none is. */
+  verifyDeps(log: Progress, ask: AskPassphrase, sandbox: SandboxChoice | undefined): Promise<VerifyDeps>;
   listDeps(): ListDeps & RetentionDeps;
   /** Over the store with the credentials that are for deleting, where there are such. */
   pruneDeps(log: Progress): Promise<PruneDeps>;

@@ -1,9 +1,10 @@
 import * as z from 'zod';
 import type { Problem } from '../config/problems.ts';
-import { catalogue, type ErrorCode, isJetbackupError, type JetbackupError, messageOf } from '../core/errors.ts';
+import { catalogue, isJetbackupError, type JetbackupError, messageOf } from '../core/errors.ts';
 import { DatabaseNameSchema, IdSchema } from '../core/ids.ts';
 import { artifactKinds, codecNames, FingerprintSummarySchema, ManifestSchema } from '../core/manifest.ts';
 import { PhaseSchema } from '../core/run-record.ts';
+import { ErrorBody } from './json-error.ts';
 import {
   AcceptDocument,
   PinDocument,
@@ -14,6 +15,7 @@ import {
   SimulateDocument,
   UnpinDocument,
 } from './json-retention.ts';
+import { VerifyDocument } from './json-verify.ts';
 
 /*
  * What `--json` prints: exactly one document on standard output, of one of these shapes (docs/JSON.md). Fields are
@@ -22,26 +24,6 @@ import {
 
 const Instant = z.iso.datetime({ offset: true });
 const Bytes = z.int().nonnegative();
-const codes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
-
-const ErrorBody = z.strictObject({
-  code: z.enum(codes),
-  message: z.string(),
-  hint: z.string().nullable(),
-  exitCode: z.int(),
-  /** config-invalid: each problem with its place. */
-  problems: z
-    .array(
-      z.strictObject({
-        source: z.string(),
-        line: z.int().nullable(),
-        column: z.int().nullable(),
-        message: z.string(),
-        remedy: z.string().nullable(),
-      }),
-    )
-    .optional(),
-});
 export const ErrorDocument = z.strictObject({ error: ErrorBody });
 export type ErrorDocument = z.infer<typeof ErrorDocument>;
 
@@ -91,6 +73,8 @@ export const BackupDocument = z.strictObject({
   pruned: PruneSummary.nullable(),
   /** Why --prune failed; then the exit status is 3. */
   pruneError: ErrorBody.nullable(),
+  /** What --verify (or verify.afterBackup) found: null without it. */
+  verification: VerifyDocument.nullable(),
 });
 
 export const ListDocument = z.strictObject({
@@ -153,6 +137,7 @@ export const documents = {
   list: ListDocument,
   show: ShowDocument,
   restore: RestoreDocument,
+  verify: VerifyDocument,
   export: ExportDocument,
   pin: PinDocument,
   unpin: UnpinDocument,

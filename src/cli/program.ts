@@ -8,6 +8,7 @@ import { registerPin, registerUnpin } from './commands/pin.ts';
 import { registerPrune } from './commands/prune.ts';
 import { registerRestore } from './commands/restore.ts';
 import { registerShow } from './commands/show.ts';
+import { registerVerify } from './commands/verify.ts';
 import { exitTexts, type Registry } from './registry.ts';
 
 export interface GlobalOptions {
@@ -42,6 +43,7 @@ export function createProgram(
   registerList(program, registry);
   registerShow(program, registry);
   registerRestore(program, registry);
+  registerVerify(program, registry);
   registerExport(program, registry);
   registerPin(program, registry);
   registerUnpin(program, registry);
@@ -49,7 +51,7 @@ export function createProgram(
   const statuses = Object.entries(exitTexts).map(([status, text]) => `  ${status.padStart(3)}  ${text}`);
   program.addHelpText(
     'after',
-    `\nExamples:\n  jetbackup init              once\n  jetbackup backup            every night\n  jetbackup restore latest    when it matters\n  jetbackup prune --dry-run   what retention would let go\n\nExit status:\n${statuses.join('\n')}`,
+    `\nExamples:\n  jetbackup init              once\n  jetbackup backup            every night\n  jetbackup verify            every month\n  jetbackup restore latest    when it matters\n  jetbackup prune --dry-run   what retention would let go\n\nExit status:\n${statuses.join('\n')}`,
   );
   return program;
 }

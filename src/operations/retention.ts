@@ -12,6 +12,7 @@ import { type BackupMade, failedSince, listRuns, recentBackups } from '../catalo
 import { isJetbackupError, messageOf } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import { artifactOf, type Manifest } from '../core/manifest.ts';
+import type { Proof } from '../core/proof.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Key, ObjectStore } from '../storage/store.ts';
 import { openRepository } from './repository.ts';
@@ -60,6 +61,8 @@ export interface DatabaseSurvey {
   readonly folders: readonly Folder[];
   /** One for each committed folder, oldest first. */
   readonly points: readonly RecoveryPoint[];
+  /** What the newest verification found of each that has been verified. */
+  readonly proofs: ReadonlyMap<Id, Proof>;
   readonly plan: RetentionPlan;
   /** The last backups that were made, also those that retention has let go since; empty unless asked for. */
   readonly history: readonly BackupMade[];
@@ -88,10 +91,11 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
   const { id: repository } = await openRepository(deps, signal);
   const trust: Trust = { repository, publicKeys: deps.publicKeys };
   const known = new Map((input.manifests ?? []).map((manifest) => [manifestKey(manifest.database, manifest.id), manifest] as const));
-  const found: { of: RetentionOf; folders: Folder[]; points: RecoveryPoint[] }[] = [];
+  const found: { of: RetentionOf; folders: Folder[]; points: RecoveryPoint[]; proofs: Map<Id, Proof> }[] = [];
   for (const of of input.databases) {
     const folders = await listFolders(deps.store, of.database, signal);
-    found.push({ of, folders, points: await readPoints(deps, trust, folders, known, signal) });
+    const proofs = new Map<Id, Proof>();
+    found.push({ of, folders, proofs, points: await readPoints(deps, trust, { folders, known, proofs }, signal) });
   }
   const runs = await listRuns(deps.store, signal);
   const newest = new Map(found.flatMap(({ of, points }) => newestGood(points).map((id) => [of.database, id] as const)));
@@ -100,7 +104,7 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
   const names = input.databases.map(({ database }) => database);
   const made = wanted === 0 ? undefined : await recentBackups(deps.store, runs, { databases: names, wanted }, signal);
   const databases: DatabaseSurvey[] = [];
-  for (const { of, folders, points } of found) {
+  for (const { of, folders, points, proofs } of found) {
     const acceptance = await acceptedOf(deps, of.database, trust, signal);
     const collapse =
       of.collapseRatio === 0
@@ -112,7 +116,7 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
       newestRunFailed,
       frozen: new Map(collapse === undefined ? [] : [[of.database, collapse.why]]),
     });
-    databases.push({ of, folders, points, plan, history: made?.get(of.database) ?? [], frozenBy: collapse?.pointId });
+    databases.push({ of, folders, points, proofs, plan, history: made?.get(of.database) ?? [], frozenBy: collapse?.pointId });
   }
   return { repository, databases, runs, newest };
 }
@@ -166,29 +170,35 @@ async function listFolders(store: ObjectStore, database: DatabaseName, signal: A
   return folders;
 }
 
-type Known = ReadonlyMap<Key, Manifest>;
+interface Reading {
+  readonly folders: readonly Folder[];
+  readonly known: ReadonlyMap<Key, Manifest>;
+  /** Filled. */
+  readonly proofs: Map<Id, Proof>;
+}
 
-async function readPoints(
-  deps: RetentionDeps,
-  trust: Trust,
-  folders: readonly Folder[],
-  known: Known,
-  signal: AbortSignal,
-): Promise<RecoveryPoint[]> {
+async function readPoints(deps: RetentionDeps, trust: Trust, reading: Reading, signal: AbortSignal): Promise<RecoveryPoint[]> {
+  const { folders } = reading;
   const committed = folders.filter((folder) => folder.committed);
   const points: RecoveryPoint[] = new Array<RecoveryPoint>(committed.length);
   let next = 0;
   const work = async (): Promise<void> => {
     for (let index = next++; index < committed.length; index = next++) {
       const folder = committed[index];
-      if (folder !== undefined) points[index] = await readPoint(deps, trust, folder, known, signal);
+      if (folder !== undefined) points[index] = await readPoint(deps, trust, folder, reading, signal);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   return points;
 }
 
-async function readPoint(deps: RetentionDeps, trust: Trust, folder: Folder, known: Known, signal: AbortSignal): Promise<RecoveryPoint> {
+async function readPoint(
+  deps: RetentionDeps,
+  trust: Trust,
+  folder: Folder,
+  { known, proofs }: Reading,
+  signal: AbortSignal,
+): Promise<RecoveryPoint> {
   const { database, id, bytes } = folder;
   const aside = { id, database, bytes, instant: idInstant(id).epochMilliseconds, proof: 'unproven' as const };
   let manifest: Manifest;
@@ -202,6 +212,7 @@ async function readPoint(deps: RetentionDeps, trust: Trust, folder: Folder, know
   }
   const dump = artifactOf(manifest, 'dump');
   const proof = folder.verified ? await trustedProof(deps.store, manifest, trust, signal) : undefined;
+  if (proof !== undefined) proofs.set(id, proof);
   return {
     ...aside,
     proof: proof?.outcome ?? 'unproven',

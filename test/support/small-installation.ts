@@ -14,10 +14,13 @@ import { type BackupInput, backup } from '../../src/operations/backup.ts';
 import { acceptBackup, type MarkInput, markBackup } from '../../src/operations/mark.ts';
 import { type PruneInput, type PruneResult, prune } from '../../src/operations/prune.ts';
 import { initRepository } from '../../src/operations/repository.ts';
+import { type DatabaseSurvey, surveyRetention } from '../../src/operations/retention.ts';
+import { type VerifyDeps, type VerifyResult, verifyBackup } from '../../src/operations/verify.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { createProcessRunner } from '../../src/platform/processes.ts';
 import { parseConnection } from '../../src/postgres/connection.ts';
 import type { ObjectStore } from '../../src/storage/store.ts';
+import { fakeRestorer, fakeSandboxes } from './fake-sandbox.ts';
 import { smallDatabase } from './small-archive.ts';
 
 export const DATABASE = 'shop';
@@ -74,6 +77,21 @@ export async function openSmallInstallation({ store, clock, rows, policy, timeZo
     },
     prune(change: Partial<PruneInput> = {}, over: ObjectStore = store): Promise<PruneResult> {
       return prune({ ...common, store: over }, { ...retention, ...change }, never);
+    },
+    async verify(id: string, change: Partial<VerifyDeps> = {}): Promise<VerifyResult> {
+      const deps: VerifyDeps = {
+        ...{ ...common, store, signingKey, opener, codec: createCodec, processes: backupDeps.processes, env: {} },
+        ...{ sandboxes: fakeSandboxes(), restorer: fakeRestorer(), checks: [], by: 'test@test' },
+        ...change,
+      };
+      const how = { profile: 'fast' as const, jobs: 1, queries: [], queryTimeoutMs: 1_000, amcheckBytes: 0 };
+      return await verifyBackup(deps, { database: DATABASE, id, ...how }, never);
+    },
+    /** What retention makes of all backups. */
+    async survey(): Promise<DatabaseSurvey> {
+      const [survey] = (await surveyRetention({ ...common, store }, retention, never)).databases;
+      if (survey === undefined) throw new Error('there is one database');
+      return survey;
     },
     mark(id: string, change: MarkInput['change']) {
       return markBackup({ ...common, store, signingKey }, { database: DATABASE, moment: { kind: 'id', id }, change }, never);

@@ -10,12 +10,15 @@ import { help, type Registry } from '../registry.ts';
 import { configuredDatabases, type Outcome, redactorOf, type Session } from '../session.ts';
 import { summarize } from '../summary.ts';
 import { bytesText, type Colors, counted, durationText, instantText } from '../text.ts';
+import { verifyDocument, verifyExitCode, verifyText } from '../verify-result.ts';
+import { type Verified, verifyAfter } from '../verify-run.ts';
 
 interface BackupOptions {
   readonly database?: string[];
   readonly tag?: Record<string, string>;
   readonly pin?: string;
   readonly keep?: Temporal.Duration;
+  readonly verify?: boolean;
   readonly prune?: boolean;
 }
 
@@ -31,6 +34,7 @@ export function registerBackup(program: Command, registry: Registry): void {
     .option('--tag <key=value>', 'remember this with the backup; may be repeated', parseTag)
     .option('--pin <reason>', 'keep it whatever the retention rules say')
     .option('--keep <duration>', 'keep it at least this long, e.g. 30d', parseKeep)
+    .option('--verify', 'then restore it into a sandbox and prove it, as jetbackup verify does')
     .option('--prune', 'after every backup succeeded, delete what retention lets go')
     .action(async (databases: string[], options: BackupOptions) => {
       await registry.session(command, (session) => runBackup(session, [...databases, ...(options.database ?? [])], options));
@@ -40,9 +44,10 @@ export function registerBackup(program: Command, registry: Registry): void {
       ['jetbackup backup', 'every configured database'],
       ['jetbackup backup --tag deploy=v2.3 --keep 30d', 'before a deployment'],
       ['jetbackup backup --prune', 'what a nightly cron line needs'],
+      ['jetbackup backup --verify', 'one that has been restored before it counts'],
       ['jetbackup backup jetadmin --pin "before the migration"', 'one that is never expired'],
     ],
-    exits: ['3', '10', '11', '12', '20', '21', '130'],
+    exits: ['3', '10', '11', '12', '20', '21', '30', '32', '130'],
   });
 }
 
@@ -83,6 +88,13 @@ async function runBackup(session: Session, names: readonly string[], options: Ba
       output.failure(`${database.name}: `, error);
     }
   }
+  const wanted = options.verify === true || config.verify.afterBackup;
+  const verified = wanted
+    ? await verifyAfter(
+        session,
+        done.map(({ manifest }) => manifest),
+      )
+    : undefined;
   const pruned = options.prune === true ? await pruneAfter(session, databases, failed.length) : undefined;
   return {
     kind: 'done',
@@ -92,19 +104,28 @@ async function runBackup(session: Session, names: readonly string[], options: Ba
       failed: failed.map(({ database, error }) => ({ database, error: errorBody(error, redactorOf(config)) })),
       pruned: pruned?.summary ?? null,
       pruneError: pruned?.error === undefined ? null : errorBody(pruned.error, redactorOf(config)),
+      verification: verified === undefined ? null : verifyDocument(verified, redactorOf(config)),
     },
     text: [
       ...done.map((result) => backupText(result, config.timeZone, output.colors)),
+      ...(verified === undefined ? [] : [verifyText(verified, { timeZone: config.timeZone, colors: output.colors })]),
       ...(pruned?.text === undefined ? [] : [pruned.text]),
     ].join('\n'),
-    exitCode: exitCodeOf(failed, done, pruned?.error),
+    exitCode: exitCodeOf(failed, verified, done, pruned?.error),
   };
 }
 
-/** A database without a backup is never "in part": the first that failed says how it ends. */
-function exitCodeOf(failed: readonly { readonly error: unknown }[], done: readonly BackupResult[], pruneError: unknown): number {
+/** A database without a backup is never "in part": the first that failed says how it ends; then what the verification found. */
+function exitCodeOf(
+  failed: readonly { readonly error: unknown }[],
+  verified: readonly Verified[] | undefined,
+  done: readonly BackupResult[],
+  pruneError: unknown,
+): number {
   const [first] = failed;
   if (first !== undefined) return exitOf(first.error);
+  const found = verifyExitCode(verified ?? []);
+  if (found !== 0) return found;
   return done.some(({ partial }) => partial) || pruneError !== undefined ? catalogue['done-in-part'].exit : 0;
 }
 

@@ -1,10 +1,11 @@
 import { confirm } from '@clack/prompts';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { Secret } from '../../config/secret.ts';
 import { passwordsIn } from '../../config/url-passwords.ts';
 import { JetbackupError } from '../../core/errors.ts';
 import type { RestoreDeps, RestoreInput, RestorePlan, RestoreResult } from '../../operations/restore.ts';
 import type { Connection } from '../context.ts';
+import { parseJobs } from '../parse-jobs.ts';
 import { help, type Registry } from '../registry.ts';
 import { isInteractive, type Outcome, promptStreams, redactorOf, repositoryDatabase, type Session } from '../session.ts';
 import { bytesText, type Colors, durationText, fieldsText, instantText } from '../text.ts';
@@ -61,12 +62,6 @@ export function registerRestore(program: Command, registry: Registry): void {
     ],
     exits: ['10', '11', '13', '20', '21', '22', '23', '30', '130'],
   });
-}
-
-function parseJobs(text: string): number {
-  const jobs = /^\d{1,2}$/.test(text) ? Number(text) : 0;
-  if (jobs < 1 || jobs > 64) throw new InvalidArgumentError('Write a number from 1 to 64.');
-  return jobs;
 }
 
 async function runRestore(session: Session, when: string, options: RestoreOptions): Promise<Outcome> {

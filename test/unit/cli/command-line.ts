@@ -102,6 +102,8 @@ const idle: Operations = {
   prune: unexpected('prune'),
   markBackup: unexpected('markBackup'),
   acceptBackup: unexpected('acceptBackup'),
+  chooseBackups: unexpected('chooseBackups'),
+  verifyBackup: unexpected('verifyBackup'),
 };
 
 function stream(isTTY: boolean): PassThrough & { isTTY: boolean; columns: number } {
@@ -162,6 +164,7 @@ export async function type(line: string | readonly string[], world: World = {}):
         backupDeps: async () => opaque,
         restoreDeps: async () => opaque,
         exportDeps: async () => opaque,
+        verifyDeps: async () => opaque,
         listDeps: () => opaque,
         pruneDeps: async () => opaque,
         markDeps: async () => opaque,

@@ -1,0 +1,125 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Secret } from '../../config/secret.ts';
+import { passwordsIn } from '../../config/url-passwords.ts';
+import { bytesOf } from '../../core/bytes.ts';
+import { JetbackupError } from '../../core/errors.ts';
+import { type Profile, profiles } from '../../core/verification.ts';
+import type { Choice } from '../../operations/verify-choice.ts';
+import type { SandboxChoice } from '../context.ts';
+import { writeNewFile } from '../output-file.ts';
+import { parseJobs } from '../parse-jobs.ts';
+import { help, type Registry } from '../registry.ts';
+import { configuredDatabases, type Outcome, redactorOf, repositoryDatabase, type Session } from '../session.ts';
+import { verifyDocument, verifyExitCode, verifyJunit, verifyText } from '../verify-result.ts';
+import { type Verifying, verifyEach } from '../verify-run.ts';
+
+interface VerifyOptions {
+  readonly database?: string[];
+  readonly sandbox?: string;
+  readonly profile?: Profile;
+  readonly allUnproven?: boolean;
+  readonly sample?: number;
+  readonly jobs?: number;
+  readonly junit?: string;
+}
+
+export function registerVerify(program: Command, registry: Registry): void {
+  const command = program
+    .command('verify')
+    .summary('prove that a backup can be restored')
+    .description(
+      'Restores a backup into a throwaway PostgreSQL, compares every row, sequence, large object and object with what the dump’s own snapshot held, checks indexes and constraints, and measures how long it took. The result is recorded and, where there is a signing key, signed and put beside the backup: from then on it counts as proven, or as failed. Without WHEN: the newest backup of every configured database.',
+    )
+    .argument('[when]', 'latest, yesterday, a date (its end), a date and time, or the id of a backup')
+    .option('-d, --database <name>', 'whose backup; may be repeated', (name: string, before: string[] = []) => [...before, name])
+    .option(
+      '--sandbox <kind>',
+      'auto, container, local, or the URL of a server: postgres://user@host/ (password by PGPASSWORD or passfile)',
+    )
+    .addOption(new Option('--profile <name>', 'fast, or durable: settings as in production, for an honest RTO').choices([...profiles]))
+    .addOption(new Option('--all-unproven', 'every backup that no verification has looked at').conflicts(['sample']))
+    .addOption(new Option('--sample <n>', 'the <n> older backups whose turn it is').argParser(parseSample))
+    .option('--jobs <n>', 'connections that load rows and build indexes', parseJobs)
+    .option('--junit <file>', 'also write a JUnit report, for a CI server')
+    .action(async (when: string | undefined, options: VerifyOptions) => {
+      await registry.session(command, (session) => runVerify(session, when, options));
+    });
+  help(command, {
+    examples: [
+      ['jetbackup verify', 'the newest backup'],
+      ['jetbackup verify 2026-11-20 --profile durable', 'the newest of that day, with production’s settings'],
+      ['jetbackup verify --sample 2', 'two older ones, in turn'],
+      ['jetbackup verify --sandbox local', 'without a container engine'],
+      ['jetbackup verify --all-unproven --junit report.xml', 'whatever has not been proven yet'],
+    ],
+    exits: ['10', '11', '13', '21', '30', '32', '130'],
+  });
+}
+
+function parseSample(text: string): number {
+  const count = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (count < 1) throw new InvalidArgumentError('Write a number from 1 to 9999.');
+  return count;
+}
+
+async function runVerify(session: Session, when: string | undefined, options: VerifyOptions): Promise<Outcome> {
+  const { config, composed, context, output, ask } = session;
+  const choice = choiceOf(session, when, options);
+  const sandbox = sandboxOf(session, options.sandbox);
+  const databases = await databasesOf(session, options.database ?? []);
+  const verifying: Verifying = {
+    databases,
+    choice,
+    profile: options.profile ?? config.verify.profile,
+    jobs: options.jobs ?? config.restore.jobs ?? context.defaultJobs,
+  };
+  const deps = await composed.verifyDeps(output.progress.report, ask, sandbox);
+  const done = await verifyEach(session, deps, verifying);
+  if (options.junit !== undefined) {
+    const report = verifyJunit(done, context.clock.now().toString({ smallestUnit: 'second' }), redactorOf(config));
+    await writeNewFile({ path: options.junit, cwd: context.cwd, replace: true }, bytesOf(report), context.signal);
+  }
+  return {
+    kind: 'done',
+    document: verifyDocument(done, redactorOf(config)),
+    text: verifyText(done, { timeZone: config.timeZone, colors: output.colors }),
+    exitCode: verifyExitCode(done),
+  };
+}
+
+function choiceOf({ composed }: Session, when: string | undefined, { allUnproven, sample }: VerifyOptions): Choice {
+  if (when !== undefined && (allUnproven === true || sample !== undefined)) {
+    throw new JetbackupError('usage', 'WHEN names one backup, and --all-unproven and --sample choose several', {
+      hint: 'Leave one of them out.',
+    });
+  }
+  if (allUnproven === true) return { kind: 'unproven' };
+  if (sample !== undefined) return { kind: 'sample', count: sample };
+  return { kind: 'moment', moment: composed.moment(when ?? 'latest') };
+}
+
+function sandboxOf({ config, output }: Session, text: string | undefined): SandboxChoice | undefined {
+  if (text === undefined || text === 'auto' || text === 'container' || text === 'local') return text;
+  if (!/^postgres(ql)?:\/\//.test(text)) {
+    throw new JetbackupError('usage', `"${text}" is no kind of sandbox`, {
+      hint: 'Use --sandbox auto, container, local, or the URL of a server: postgres://user@host/.',
+    });
+  }
+  const passwords = passwordsIn(text);
+  if (passwords.length > 0) {
+    output.useRedactor(redactorOf(config, passwords));
+    output.progress.report({
+      type: 'warning',
+      text: 'the password in --sandbox can be seen by every user of this machine (ps), and stays in the shell’s history',
+      hint: 'Leave it out, and set PGPASSWORD or keep it in ~/.pgpass.',
+    });
+  }
+  return new Secret(text);
+}
+
+/** All that are configured; on a bare host the repository's only one. */
+async function databasesOf(session: Session, names: readonly string[]): Promise<readonly string[]> {
+  if (names.length > 0) return await Promise.all([...new Set(names)].map((name) => repositoryDatabase(session, name)));
+  if (session.config.databases.length > 0) return configuredDatabases(session.config, []).map(({ name }) => name);
+  return [await repositoryDatabase(session, undefined)];
+}
