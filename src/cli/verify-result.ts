@@ -64,11 +64,12 @@ function errorCase(error: unknown, redact: Redact): JunitCase {
 interface View {
   readonly timeZone: string;
   readonly colors: Colors;
+  readonly redact: Redact;
 }
 
 export function verifyText(done: readonly Verified[], view: View): string {
   if (done.length === 0) return 'nothing to verify: every backup that was meant has been looked at';
-  return done.map((one) => (one.kind === 'told' ? resultText(one.result, view) : untoldText(one, view))).join('\n\n');
+  return view.redact(done.map((one) => (one.kind === 'told' ? resultText(one.result, view) : untoldText(one, view))).join('\n\n'));
 }
 
 function untoldText({ database, backup, error }: Extract<Verified, { kind: 'untold' }>, { colors }: View): string {

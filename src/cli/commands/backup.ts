@@ -108,7 +108,9 @@ async function runBackup(session: Session, names: readonly string[], options: Ba
     },
     text: [
       ...done.map((result) => backupText(result, config.timeZone, output.colors)),
-      ...(verified === undefined ? [] : [verifyText(verified, { timeZone: config.timeZone, colors: output.colors })]),
+      ...(verified === undefined
+        ? []
+        : [verifyText(verified, { timeZone: config.timeZone, colors: output.colors, redact: redactorOf(config) })]),
       ...(pruned?.text === undefined ? [] : [pruned.text]),
     ].join('\n'),
     exitCode: exitCodeOf(failed, verified, done, pruned?.error),

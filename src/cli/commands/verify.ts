@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { Secret } from '../../config/secret.ts';
+import { type Redact, Secret } from '../../config/secret.ts';
 import { passwordsIn } from '../../config/url-passwords.ts';
 import { bytesOf } from '../../core/bytes.ts';
 import { JetbackupError } from '../../core/errors.ts';
@@ -65,7 +65,7 @@ function parseSample(text: string): number {
 async function runVerify(session: Session, when: string | undefined, options: VerifyOptions): Promise<Outcome> {
   const { config, composed, context, output, ask } = session;
   const choice = choiceOf(session, when, options);
-  const sandbox = sandboxOf(session, options.sandbox);
+  const { sandbox, redact } = sandboxOf(session, options.sandbox);
   const databases = await databasesOf(session, options.database ?? []);
   const verifying: Verifying = {
     databases,
@@ -76,13 +76,13 @@ async function runVerify(session: Session, when: string | undefined, options: Ve
   const deps = await composed.verifyDeps(output.progress.report, ask, sandbox);
   const done = await verifyEach(session, deps, verifying);
   if (options.junit !== undefined) {
-    const report = verifyJunit(done, context.clock.now().toString({ smallestUnit: 'second' }), redactorOf(config));
+    const report = verifyJunit(done, context.clock.now().toString({ smallestUnit: 'second' }), redact);
     await writeNewFile({ path: options.junit, cwd: context.cwd, replace: true }, bytesOf(report), context.signal);
   }
   return {
     kind: 'done',
-    document: verifyDocument(done, redactorOf(config)),
-    text: verifyText(done, { timeZone: config.timeZone, colors: output.colors }),
+    document: verifyDocument(done, redact),
+    text: verifyText(done, { timeZone: config.timeZone, colors: output.colors, redact }),
     exitCode: verifyExitCode(done),
   };
 }
@@ -98,23 +98,28 @@ function choiceOf({ composed }: Session, when: string | undefined, { allUnproven
   return { kind: 'moment', moment: composed.moment(when ?? 'latest') };
 }
 
-function sandboxOf({ config, output }: Session, text: string | undefined): SandboxChoice | undefined {
-  if (text === undefined || text === 'auto' || text === 'container' || text === 'local') return text;
+function sandboxOf(
+  { config, output }: Session,
+  text: string | undefined,
+): { readonly sandbox: SandboxChoice | undefined; readonly redact: Redact } {
+  const known = { redact: redactorOf(config) };
+  if (text === undefined || text === 'auto' || text === 'container' || text === 'local') return { ...known, sandbox: text };
   if (!/^postgres(ql)?:\/\//.test(text)) {
     throw new JetbackupError('usage', `"${text}" is no kind of sandbox`, {
       hint: 'Use --sandbox auto, container, local, or the URL of a server: postgres://user@host/.',
     });
   }
   const passwords = passwordsIn(text);
+  const redact = redactorOf(config, passwords);
   if (passwords.length > 0) {
-    output.useRedactor(redactorOf(config, passwords));
+    output.useRedactor(redact);
     output.progress.report({
       type: 'warning',
       text: 'the password in --sandbox can be seen by every user of this machine (ps), and stays in the shell’s history',
       hint: 'Leave it out, and set PGPASSWORD or keep it in ~/.pgpass.',
     });
   }
-  return new Secret(text);
+  return { sandbox: new Secret(text), redact };
 }
 
 /** All that are configured; on a bare host the repository's only one. */

@@ -11,7 +11,7 @@ const source = join(import.meta.dirname, '../../../src');
 const STOCK_ONLY = 'operations/recovery.ts';
 
 /** Options of other programs that texts for users name. */
-const othersOptions = ['--dbname', '--list' /* pg_restore */, '--passphrase' /* age */];
+const othersOptions = ['--dbname', '--list' /* pg_restore */, '--globals-only' /* pg_dumpall */, '--passphrase' /* age */];
 
 /** What follows the program's name in sentences about it. Where a command of that name comes, the word must go. */
 const prose = ['does', 'itself', 'needs', 'never', 'on', 'read', 'reads', 'runs'];
