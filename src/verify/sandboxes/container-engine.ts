@@ -1,0 +1,115 @@
+import { statfs } from 'node:fs/promises';
+import { freemem, totalmem } from 'node:os';
+import type { ContainerRuntimeClient } from 'testcontainers';
+import { isJetbackupError, JetbackupError, messageOf } from '../../core/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { orAborted } from '../../platform/deadline.ts';
+import type { EngineRoom } from './container-room.ts';
+
+export type Docker = ContainerRuntimeClient['container']['dockerode'];
+
+export interface Engine {
+  readonly client: ContainerRuntimeClient;
+  readonly docker: Docker;
+  /** By which this process reaches the engine's machine: `localhost`, a name or an address. */
+  readonly host: string;
+  readonly room: EngineRoom;
+}
+
+const START_HINT =
+  "Start Docker or Podman, or say where its engine is: DOCKER_HOST (docker context inspect --format '{{.Endpoints.docker.Host}}' tells it). " +
+  "Without one, verify with this machine's own programs: --sandbox local.";
+
+/** A healthy engine answers within milliseconds, one that is busy removing images within seconds. */
+const ANSWER_MS = 30_000;
+
+/**
+ * The engine that DOCKER_HOST names, else the usual socket of this machine; testcontainers resolves it. Throws `sandbox-unavailable`
+ * where none answers.
+ */
+export async function connectEngine(dockerHost: string | undefined, clock: Clock, signal: AbortSignal): Promise<Engine> {
+  signal.throwIfAborted();
+  try {
+    return await inTime(clock, signal, async () => {
+      // Loaded here: no other command is to wait for it.
+      const { getContainerRuntimeClient } = await import('testcontainers');
+      const client = await getContainerRuntimeClient();
+      const docker = client.container.dockerode;
+      const socket = 'socketPath' in docker.modem ? docker.modem.socketPath : undefined;
+      assertIsMeant(dockerHost, socket);
+      const info: unknown = await docker.info();
+      const { host, memory } = client.info.containerRuntime;
+      return { client, docker, host, room: await roomOf(memory, info, typeof socket === 'string') };
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isJetbackupError(error)) throw error;
+    const where = dockerHost === undefined ? '' : ` at ${dockerHost}`;
+    throw new JetbackupError('sandbox-unavailable', `no container engine answers${where}`, { cause: error, hint: START_HINT });
+  }
+}
+
+/** testcontainers goes on to the next engine when the one that was named does not answer, and production data must not go just anywhere. */
+function assertIsMeant(dockerHost: string | undefined, socket: unknown): void {
+  if (dockerHost === undefined || dockerHost === '' || typeof socket !== 'string') return;
+  if (URL.canParse(dockerHost) && new URL(dockerHost).hostname === '' && new URL(dockerHost).pathname === socket) return;
+  throw new JetbackupError('sandbox-unavailable', `the container engine that DOCKER_HOST names does not answer: ${dockerHost}`, {
+    hint: dockerHost.startsWith('ssh:')
+      ? 'An engine behind ssh:// cannot be used. Give tcp:// with TLS (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH), or verify with --sandbox local.'
+      : 'Start it, correct DOCKER_HOST or unset it, or verify with --sandbox local.',
+  });
+}
+
+async function roomOf(memoryBytes: number, info: unknown, isSocket: boolean): Promise<EngineRoom> {
+  // The same memory to the byte: the same kernel, and not the virtual machine of a desktop.
+  if (!isSocket || memoryBytes !== totalmem()) return { memoryBytes, freeMemoryBytes: undefined, freeDiskBytes: undefined };
+  const directory = typeof info === 'object' && info !== null && 'DockerRootDir' in info ? info.DockerRootDir : undefined;
+  const disk = typeof directory === 'string' ? await statfs(directory).catch(() => undefined) : undefined;
+  return { memoryBytes, freeMemoryBytes: freemem(), freeDiskBytes: disk === undefined ? undefined : disk.bavail * disk.bsize };
+}
+
+/** Waits for the engine for `ms` at most; the request itself may go on. Rejects with the signal's reason, or as the work does. */
+export async function inTime<T>(
+  clock: Clock,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+  ms: number = ANSWER_MS,
+): Promise<T> {
+  const over = new AbortController();
+  const timer = new AbortController();
+  clock.sleep(ms, timer.signal).then(
+    () => over.abort(new Error(`the container engine gave no answer within ${Math.round(ms / 1000)} s`)),
+    () => {},
+  );
+  const either = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
+  try {
+    either.throwIfAborted();
+    return await orAborted(work(either), either);
+  } finally {
+    timer.abort();
+  }
+}
+
+/** HTTP status with which the engine refused; undefined where there was no answer at all. */
+export function statusOf(error: unknown): number | undefined {
+  return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : undefined;
+}
+
+/** What the engine says, without the client's own words around it. */
+export function engineMessage(error: unknown): string {
+  return messageOf(error)
+    .replace(/^\(HTTP code \d+\) [a-z ]* - /, '')
+    .trim();
+}
+
+/** `doing`: as in `could not make the network`. */
+export function engineError(error: unknown, doing: string): JetbackupError {
+  if (isJetbackupError(error)) return error;
+  const answered = statusOf(error) !== undefined;
+  return new JetbackupError('sandbox-unavailable', `the container engine could not ${doing}: ${engineMessage(error)}`, {
+    cause: error,
+    hint: answered
+      ? "Look at the engine's own log, or verify with this machine's own programs: --sandbox local."
+      : 'Is the engine still running? docker info tells it.',
+  });
+}

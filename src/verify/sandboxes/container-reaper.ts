@@ -1,0 +1,35 @@
+import { messageOf } from '../../core/errors.ts';
+import type { Progress } from '../../core/progress.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { type Engine, inTime } from './container-engine.ts';
+
+/** With its image to pull. What takes longer is not worth the wait: there is our own sweep. */
+const REAPER_MS = 60_000;
+
+/** Labels for what is to go within seconds of this process's death, however it dies. Empty where nobody looks after that. */
+export type Reaper = (engine: Engine, signal: AbortSignal) => Promise<Record<string, string>>;
+
+/**
+ * testcontainers' Ryuk: a container that holds a connection to this process and removes what it labelled once that is cut. Its image
+ * is one more to be had, and some engines do not hand out their socket; without it the next run's sweep removes what a killed one
+ * left. Tried once, not before each of a thousand verifications.
+ */
+export function ryuk({ clock, log }: { readonly clock: Clock; readonly log: Progress }): Reaper {
+  let isOutOfReach = false;
+  return async ({ client }, signal) => {
+    if (isOutOfReach) return {};
+    try {
+      const { getReaper, LABEL_TESTCONTAINERS_SESSION_ID } = await import('testcontainers');
+      const { sessionId } = await inTime(clock, signal, () => getReaper(client), REAPER_MS);
+      return { [LABEL_TESTCONTAINERS_SESSION_ID]: sessionId };
+    } catch (error) {
+      signal.throwIfAborted();
+      isOutOfReach = true;
+      log({
+        type: 'note',
+        text: `Ryuk could not be started (${messageOf(error)}): what a killed run leaves stays until the next one removes it`,
+      });
+      return {};
+    }
+  };
+}

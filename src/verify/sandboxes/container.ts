@@ -1,0 +1,259 @@
+import { randomBytes } from 'node:crypto';
+import { isJetbackupError, JetbackupError, messageOf } from '../../core/errors.ts';
+import type { Progress } from '../../core/progress.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { openClient } from '../../postgres/connection.ts';
+import { type ConnectionSettings, parseConnection } from '../../postgres/settings.ts';
+import { serverSettings } from '../profile.ts';
+import type { Sandbox, SandboxProvider, SandboxRequest } from '../sandbox.ts';
+import { connectEngine, type Engine, engineError, inTime } from './container-engine.ts';
+import { type Image, provideImage } from './container-image.ts';
+import { ownershipLabels } from './container-labels.ts';
+import { canBindTo, createNetwork, type IsOwnAddress, isForeignAddress, publishingAddresses } from './container-network.ts';
+import { type Reaper, ryuk } from './container-reaper.ts';
+import { leftoverError, type Parts, removeParts } from './container-removal.ts';
+import { planRoom, type Room } from './container-room.ts';
+import { specificationOf } from './container-specification.ts';
+import { sweepContainers } from './container-sweep.ts';
+import { containerTrouble, lastWords } from './container-trouble.ts';
+import { thisProcess } from './process-identity.ts';
+
+/** `verify:` of the configuration, as far as a container is concerned. */
+export interface ContainerOptions {
+  /** `{major}` stands for the source's major version. */
+  readonly image: string;
+  /** Limit of all that the container takes, data in memory included; undefined: half of the engine's. */
+  readonly memoryBytes: number | undefined;
+  /** Undefined: as many as the engine has. */
+  readonly cpus: number | undefined;
+  readonly storage: 'auto' | 'memory' | 'disk';
+  /** Of PostgreSQL. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** DOCKER_HOST, which testcontainers reads too: no other engine will do. */
+  readonly dockerHost: string | undefined;
+}
+
+export interface ContainerDeps {
+  readonly clock: Clock;
+  readonly log: Progress;
+  /** Name of this machine. */
+  readonly host: string;
+  /** Default: found out by trying. */
+  readonly isOwnAddress?: IsOwnAddress;
+}
+
+/** initdb and the first start take a second or two; on a busy machine with a slow disk, a minute. */
+const START_MS = 180_000;
+const POLL_MS = 50;
+/** For what the engine was making when the run was stopped. */
+const PENDING_MS = 30_000;
+
+/**
+ * Servers in containers of any engine that testcontainers finds: each with a network from which nothing can be reached, limits, a
+ * password of its own and its data in memory or in a volume that goes with it. What a killed process leaves is removed by Ryuk within
+ * seconds, where there is one, and by `sweep`.
+ */
+export function containerSandboxes(options: ContainerOptions, deps: ContainerDeps): SandboxProvider {
+  const { clock, log } = deps;
+  const reaper = ryuk({ clock, log });
+  return {
+    kind: 'container',
+    start: async (request, signal) => {
+      const engine = await connectEngine(options.dockerHost, clock, signal);
+      const image = await provideImage(engine, options.image.replaceAll('{major}', String(request.major)), { clock, log }, signal);
+      return await startContainer({ engine, image, reaper, options, deps }, request, signal);
+    },
+    sweep: async (signal) => await sweepContainers(await connectEngine(options.dockerHost, clock, signal), deps, signal),
+  };
+}
+
+interface Context {
+  readonly engine: Engine;
+  readonly image: Image;
+  readonly reaper: Reaper;
+  readonly options: ContainerOptions;
+  readonly deps: ContainerDeps;
+}
+
+async function startContainer(context: Context, request: SandboxRequest, signal: AbortSignal): Promise<Sandbox> {
+  const { engine, image, options, deps } = context;
+  const { clock, log } = deps;
+  const { profile } = request;
+  const { memoryBytes, storage } = options;
+  const room = planRoom({ databaseBytes: request.source.sizeBytes, profile, storage, memoryBytes }, engine.room);
+  // Of all parts: a name that is known before the engine answers is one that can be removed whatever it answers.
+  const name = `jetbackup-sandbox-${request.runId}`;
+  const parts: Parts = { containers: [name], volumes: room.tmpfsBytes === undefined ? [name] : [], networks: [name] };
+  const dispose = async () => {
+    const left = await removeParts(engine, parts, clock);
+    if (left.length > 0) throw leftoverError(left);
+  };
+  const making = make(context, request, { name, room }, signal);
+  try {
+    const settings = await making.settings;
+    let gone: Promise<void> | undefined;
+    return {
+      ...{ kind: 'container', description: `${image.name} in a container`, profile, isOurs: true, settings },
+      trouble: (inner) => containerTrouble(engine, { name, room }, clock, inner),
+      [Symbol.asyncDispose]: async () => {
+        gone ??= dispose().catch((error: unknown) => {
+          gone = undefined;
+          throw error;
+        });
+        await gone;
+      },
+    };
+  } catch (error) {
+    await making.idle();
+    await dispose().catch((leftover: unknown) => {
+      const hint = isJetbackupError(leftover) && leftover.hint !== undefined ? { hint: leftover.hint } : {};
+      log({ type: 'warning', text: messageOf(leftover), ...hint });
+    });
+    signal.throwIfAborted();
+    throw engineError(error, 'start the sandbox');
+  }
+}
+
+interface Making {
+  readonly settings: Promise<ConnectionSettings>;
+  /** Resolves once the engine makes nothing more, or does not answer. */
+  idle(): Promise<void>;
+}
+
+/** Requests to make something are waited for even after an abort: an answer that nobody heard would leave what it made. */
+function make(
+  { engine, image, reaper, options, deps }: Context,
+  request: SandboxRequest,
+  { name, room }: { readonly name: string; readonly room: Room },
+  signal: AbortSignal,
+): Making {
+  const { clock, host } = deps;
+  let pending: Promise<unknown> = Promise.resolve();
+  const making = async <T>(doing: string, work: () => Promise<T>): Promise<T> => {
+    signal.throwIfAborted();
+    const result = work();
+    pending = result.catch(() => {});
+    try {
+      return await inTime(clock, signal, () => result);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw isForeignAddress(error) ? error : engineError(error, doing);
+    }
+  };
+  const work = async (): Promise<ConnectionSettings> => {
+    const owner = await thisProcess(host);
+    const labels = { ...(await reaper(engine, signal)), ...ownershipLabels({ runId: request.runId, owner, createdAt: clock.now() }) };
+    const { docker } = engine;
+    const isOwnAddress = deps.isOwnAddress ?? canBindTo;
+    const isOnNetwork = await making('make a network for the sandbox', () => createNetwork(docker, { name, labels }, isOwnAddress));
+    if (room.tmpfsBytes === undefined)
+      await making('make a volume for the sandbox', () => docker.createVolume({ Name: name, Labels: labels }));
+    const password = randomBytes(24).toString('base64url');
+    const common = {
+      ...{ name, image, labels, room, password, cpus: options.cpus, superuser: request.superuser, volume: name, network: name },
+      settings: serverSettings(request.profile, options.settings, { memoryBytes: room.serverBytes }),
+    };
+    const address = await firstThatStarts(isOnNetwork ? [undefined] : await publishingAddresses(engine.host), async (publishAt) => {
+      const specification = specificationOf({ ...common, publishAt });
+      await making(`make a container of ${image.name}`, () => docker.createContainer(specification));
+      try {
+        await making(`start a container of ${image.name}`, () => docker.getContainer(name).start());
+      } catch (error) {
+        if (isForeignAddress(error)) await removeParts(engine, { containers: [name], volumes: [], networks: [] }, clock, signal);
+        throw error;
+      }
+      return await addressOf(engine, name, { isOnNetwork, clock }, signal);
+    });
+    const settings = connectionTo(address, request.superuser, password);
+    await untilItAnswers(engine, name, settings, clock, signal);
+    return settings;
+  };
+  return {
+    settings: work(),
+    idle: async () => {
+      await inTime(clock, undefined, () => pending, PENDING_MS).catch(() => {});
+    },
+  };
+}
+
+async function firstThatStarts<T>(
+  addresses: readonly (string | undefined)[],
+  start: (address: string | undefined) => Promise<T>,
+): Promise<T> {
+  let failure: unknown;
+  for (const address of addresses) {
+    try {
+      return await start(address);
+    } catch (error) {
+      if (!isForeignAddress(error)) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+async function addressOf(
+  engine: Engine,
+  name: string,
+  { isOnNetwork, clock }: { readonly isOnNetwork: boolean; readonly clock: Clock },
+  signal: AbortSignal,
+): Promise<Address> {
+  const { NetworkSettings, State } = await inTime(clock, signal, () => engine.docker.getContainer(name).inspect());
+  const own = NetworkSettings.Networks[name]?.IPAddress;
+  if (isOnNetwork && own !== undefined && own !== '') return { host: own, port: 5432 };
+  const published = NetworkSettings.Ports['5432/tcp']?.[0]?.HostPort;
+  if (!isOnNetwork && published !== undefined)
+    return { host: engine.host === 'localhost' ? '127.0.0.1' : engine.host, port: Number(published) };
+  const why = State.Running ? 'the engine gave it no address' : await lastWords(engine, name, clock);
+  throw new JetbackupError('sandbox-unavailable', `the server in the container did not start: ${why}`, { hint: SERVER_HINT });
+}
+
+function connectionTo({ host, port }: Address, user: string, password: string): ConnectionSettings {
+  return parseConnection({
+    env: {
+      ...{ PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: 'postgres' },
+      // The image has no certificate, and no Kerberos.
+      ...{ PGSSLMODE: 'disable', PGGSSENCMODE: 'disable' },
+    },
+  });
+}
+
+const SERVER_HINT =
+  'Check verify.image (JETBACKUP_SANDBOX_IMAGE) and verify.settings: the image must take the variables of the official postgres image.';
+
+/** By TCP: the official image first runs a server on its socket alone, for its init scripts. */
+async function untilItAnswers(
+  engine: Engine,
+  name: string,
+  settings: ConnectionSettings,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const started = clock.monotonicMs();
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      const client = await openClient(settings, { applicationName: 'jetbackup', signal });
+      await client.query('SELECT 1').finally(() => client.end());
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      const { State } = await inTime(clock, signal, () => engine.docker.getContainer(name).inspect());
+      const isLate = clock.monotonicMs() - started > START_MS;
+      if (State.Running && !isLate) {
+        await clock.sleep(POLL_MS, signal);
+        continue;
+      }
+      const why = State.OOMKilled ? 'it ran out of memory' : await lastWords(engine, name, clock);
+      const how = State.Running
+        ? `did not answer within ${START_MS / 1000} s (${messageOf(error)})`
+        : `ended with status ${State.ExitCode}`;
+      throw new JetbackupError('sandbox-unavailable', `the server in the container ${how}: ${why}`, { cause: error, hint: SERVER_HINT });
+    }
+  }
+}
