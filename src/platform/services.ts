@@ -43,7 +43,7 @@ export interface OwnedServiceRunner extends ServiceRunner {
 /** Characters of stderr that are kept. */
 const LAST_WORDS = 4096;
 /** ms that stderr may stay open after the end: children of the service may hold it. */
-const LAST_WORDS_MS = 1_000;
+const LAST_WORDS_MS = 500;
 
 interface Running extends Service {
   readonly stopSignal: NodeJS.Signals;
