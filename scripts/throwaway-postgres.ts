@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { $ } from 'zx';
+import { serverAccount } from '../src/verify/sandboxes/server-account.ts';
 import { extractClientTools } from './client-tools.ts';
 
 /** A PostgreSQL server that nobody else uses and that leaves nothing behind. */
@@ -27,7 +28,7 @@ const settingArguments = SETTINGS.flatMap((setting) => ['-c', setting]);
 /** Runs a server from programs of this machine, in a new folder below the system's temporary one. */
 export async function startFromPrograms(bindir: string, signal: AbortSignal): Promise<ThrowawayPostgres> {
   const password = randomBytes(18).toString('hex');
-  const owner = await unprivilegedOwner();
+  const owner = await serverAccount();
   const folder = await mkdtemp(path.join(tmpdir(), 'jetbackup-postgres-'));
   let server: ChildProcess | undefined;
   const dispose = async () => {
@@ -44,7 +45,7 @@ export async function startFromPrograms(bindir: string, signal: AbortSignal): Pr
     if (owner !== undefined) for (const file of [folder, data, passwordFile, log]) await chown(file, owner.uid, owner.gid);
     await chmod(folder, 0o755);
 
-    const asOwner = { ...owner, cwd: folder, env: environmentOf(bindir) };
+    const asOwner = { ...(owner && { uid: owner.uid, gid: owner.gid }), cwd: folder, env: environmentOf(bindir) };
     const auth = ['--auth-local=scram-sha-256', '--auth-host=scram-sha-256', `--pwfile=${passwordFile}`];
     const locale = ['--encoding=UTF8', '--no-locale', '--no-sync'];
     const initdb = spawn(path.join(bindir, 'initdb'), [`--pgdata=${data}`, `--username=${USER}`, ...auth, ...locale], {
@@ -159,17 +160,6 @@ async function stopServer(server: ChildProcess): Promise<void> {
   const impatient = setTimeout(() => server.kill('SIGQUIT'), 10_000);
   await gone;
   clearTimeout(impatient);
-}
-
-/** PostgreSQL refuses to run as root; then it runs as the `postgres` user where there is one, else as `nobody`. */
-async function unprivilegedOwner(): Promise<{ uid: number; gid: number } | undefined> {
-  if (process.getuid?.() !== 0) return undefined;
-  const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
-  for (const name of ['postgres', 'nobody']) {
-    const user = users.find(([candidate]) => candidate === name);
-    if (user?.[2] !== undefined && user[3] !== undefined) return { uid: Number(user[2]), gid: Number(user[3]) };
-  }
-  return { uid: 65_534, gid: 65_534 };
 }
 
 function environmentOf(bindir: string): Record<string, string> {

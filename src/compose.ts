@@ -34,6 +34,7 @@ import type { RestoreDeps } from './operations/restore.ts';
 import type { RunDeps } from './operations/run.ts';
 import type { Clock } from './platform/clock.ts';
 import type { ProcessRunner } from './platform/processes.ts';
+import type { ServiceRunner } from './platform/services.ts';
 import { type ConnectionSettings, parseConnection, withDatabase } from './postgres/connection.ts';
 import { parseConnectionString } from './postgres/connection-string.ts';
 import { passfileLine } from './postgres/passfile.ts';
@@ -47,6 +48,7 @@ export interface Platform {
   readonly cwd: string;
   readonly clock: Clock;
   readonly processes: ProcessRunner;
+  readonly services: ServiceRunner;
   /** Name of this host, for run records. */
   readonly host: string;
   readonly version: string;

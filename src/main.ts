@@ -36,21 +36,35 @@ async function start(): Promise<number> {
   if (process.env['UV_THREADPOOL_SIZE'] === undefined) {
     process.env['UV_THREADPOOL_SIZE'] = String(Math.min(64, Math.max(4, os.availableParallelism() + 2)));
   }
-  const [{ run }, { redactor }, { JetbackupError }, { systemClock }, { createProcessRunner }, { createShutdown }, { version }] =
-    await Promise.all([
-      import('./cli/run.ts'),
-      import('./config/secret.ts'),
-      import('./core/errors.ts'),
-      import('./platform/clock.ts'),
-      import('./platform/processes.ts'),
-      import('./platform/shutdown.ts'),
-      import('./version.ts'),
-    ]);
+  const [
+    { run },
+    { redactor },
+    { JetbackupError },
+    { systemClock },
+    { createProcessRunner },
+    { createServiceRunner },
+    { createShutdown },
+    { version },
+  ] = await Promise.all([
+    import('./cli/run.ts'),
+    import('./config/secret.ts'),
+    import('./core/errors.ts'),
+    import('./platform/clock.ts'),
+    import('./platform/processes.ts'),
+    import('./platform/services.ts'),
+    import('./platform/shutdown.ts'),
+    import('./version.ts'),
+  ]);
 
   const { stdin, stdout, stderr, env } = process;
   const processes = createProcessRunner();
-  const crash = (error: unknown): void => {
+  const services = createServiceRunner();
+  const abandon = () => {
     processes.abandon();
+    services.abandon();
+  };
+  const crash = (error: unknown): void => {
+    abandon();
     const text = error instanceof Error ? String(error.stack) : String(error);
     stderr.write(`error: ${redactor()(text)}\nhint: This is an error in jetbackup itself. Please report it.\n`);
     process.exit(1);
@@ -63,7 +77,7 @@ async function start(): Promise<number> {
     clock: systemClock,
     onFirst: (signal) => stderr.write(`\n${signal}: stopping and cleaning up; once more to end at once\n`),
     force: (exitCode, signal) => {
-      processes.abandon();
+      abandon();
       stderr.write(
         `${signal} again: ended at once, without cleaning up. A staging database, objects of an unfinished backup and temporary files may be left; the next run of the same command removes them.\n`,
       );
@@ -89,7 +103,7 @@ async function start(): Promise<number> {
     systemTimeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     // The target's cores are not known; this host's are the better guess than one.
     defaultJobs: Math.min(8, Math.max(2, os.availableParallelism())),
-    load: () => loadAdapters({ env, cwd, clock: systemClock, processes, host: os.hostname(), version }),
+    load: () => loadAdapters({ env, cwd, clock: systemClock, processes, services, host: os.hostname(), version }),
   });
   await Promise.all([stdout, stderr].map((stream) => new Promise<void>((resolve) => void stream.write('', () => resolve()))));
   return exitCode;

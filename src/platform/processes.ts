@@ -1,9 +1,15 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
 import { readAhead } from './read-ahead.ts';
+
+/** Of the operating system, by number. */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 export interface Command {
   /** Absolute path or a name to look up in PATH. */
@@ -12,6 +18,10 @@ export interface Command {
   readonly args: readonly string[];
   /** The whole environment of the child; nothing is inherited. */
   readonly env: Readonly<Record<string, string>>;
+  /** Working directory. Default: ours. */
+  readonly directory?: string;
+  /** Runs as this account, without supplementary groups; only root may. Default: ours. */
+  readonly account?: Account;
   /**
    * Whether many bytes in small portions go through its stdout (`output`) or stdin (`consume`). Then its C library's 4 KiB
    * buffers become large ones, where `stdbuf` is to be had: of a dump's time on two cores, 5 to 10 % was spent on handing it
@@ -92,10 +102,22 @@ interface Running {
   stop(): Promise<void>;
 }
 
+/** What every child of ours has: its own process group, its own environment. */
+export function spawnOptions<Stdio extends SpawnOptions['stdio']>(
+  { env, directory, account }: Pick<Command, 'env' | 'directory' | 'account'>,
+  stdio: Stdio,
+) {
+  return {
+    ...{ env: { ...env }, stdio, detached: true, windowsHide: true },
+    ...(directory === undefined ? {} : { cwd: directory }),
+    ...account,
+  };
+}
+
 function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', 'pipe'], stopGraceMs: number): Running {
   const buffered = command.bulk === true && process.platform === 'linux' && existsSync(STDBUF);
   const [program, args] = buffered ? [STDBUF, [...BULK_BUFFERS, command.program, ...command.args]] : [command.program, [...command.args]];
-  const child = spawn(program, args, { env: { ...command.env }, stdio, detached: true, windowsHide: true });
+  const child = spawn(program, args, spawnOptions(command, stdio));
   const stderr = bothEnds();
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr.add(text);

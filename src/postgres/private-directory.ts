@@ -1,5 +1,6 @@
-import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isAlive, processNamespace } from '../platform/process-identity.ts';
 
 export interface PrivateDirectory extends AsyncDisposable {
   readonly path: string;
@@ -21,29 +22,11 @@ export async function privateDirectory(parent: string): Promise<PrivateDirectory
   };
 }
 
-/** Process ids mean something only within one namespace: containers that share /tmp must not sweep each other's. */
-async function processNamespace(): Promise<string> {
-  try {
-    return /\d+/.exec(await readlink('/proc/self/ns/pid'))?.[0] ?? '0';
-  } catch {
-    return '0';
-  }
-}
-
 async function sweep(parent: string, namespace: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const match = /^jetbackup-(\d+)-(\d+)-[A-Za-z0-9]{6}$/.exec(name);
     if (match === null || match[1] !== namespace || isAlive(Number(match[2]))) continue;
     // Another user's is none of our business, and rm says so.
     await rm(join(parent, name), { recursive: true, force: true }).catch(() => {});
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
   }
 }

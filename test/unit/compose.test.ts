@@ -11,13 +11,17 @@ import { silent } from '../../src/core/progress.ts';
 import { generateSigningKey } from '../../src/crypto/signature.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createProcessRunner } from '../../src/platform/processes.ts';
+import { createServiceRunner } from '../../src/platform/services.ts';
 
 const { publicKey, privatePem } = generateSigningKey();
 
 async function composed(env: Record<string, string>) {
   const whole = { JETBACKUP_REPOSITORY: 's3://bucket/prefix?region=eu-central-1', ...env };
   const config = loadConfig({ env: whole, cwd: '/nowhere', search: [], checks: configChecks });
-  const platform = { env: whole, cwd: '/nowhere', clock: systemClock, processes: createProcessRunner(), host: 'h', version: '0' };
+  const platform = {
+    ...{ env: whole, cwd: '/nowhere', clock: systemClock, host: 'h', version: '0' },
+    ...{ processes: createProcessRunner(), services: createServiceRunner() },
+  };
   return await compose(config, platform);
 }
 

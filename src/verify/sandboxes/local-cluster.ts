@@ -1,0 +1,106 @@
+import { appendFile, chown, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { collect, MiB } from '../../core/bytes.ts';
+import { JetbackupError } from '../../core/errors.ts';
+import { ProcessFailed, type ProcessRunner } from '../../platform/processes.ts';
+import { quoteStderr } from '../../postgres/client-errors.ts';
+import type { ServerPrograms } from '../../postgres/server-programs.ts';
+import { SOCKET_PORT } from './local-directory.ts';
+import type { ServerAccount } from './server-account.ts';
+
+export interface Cluster {
+  /** The sandbox's; the data directory and the socket are in it. */
+  readonly directory: string;
+  readonly account: ServerAccount | undefined;
+  readonly programs: ServerPrograms;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export const dataOf = ({ directory }: Pick<Cluster, 'directory'>): string => join(directory, 'data');
+
+/**
+ * The name that a cluster's superuser can have: initdb puts it into SQL as it is, and makes an extension of his, which refuses some
+ * characters (extension.c, execute_extension_script). Where the wanted one is none, the role comes with the others, out of the globals.
+ */
+export const superuserName = (wanted: string): string => (/["$'\\]|^pg_/.test(wanted) ? 'postgres' : wanted);
+
+/** Of the server and of initdb. Messages are told apart by their English text. */
+export function serverEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const kept = ['PATH', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH'].flatMap((name) => {
+    const value = env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { PATH: '/usr/bin:/bin', ...Object.fromEntries(kept), LC_ALL: 'C', TZ: 'UTC' };
+}
+
+/** Makes the cluster and writes its settings. Throws `sandbox-unavailable` with initdb's own words, or the signal's reason. */
+export async function makeCluster(
+  processes: ProcessRunner,
+  cluster: Cluster,
+  wanted: { readonly superuser: string; readonly password: string; readonly settings: Readonly<Record<string, string>> },
+  signal: AbortSignal,
+): Promise<void> {
+  const { directory, account, programs, env } = cluster;
+  const passwordFile = join(directory, 'password');
+  await writeFile(passwordFile, `${wanted.password}\n`, { mode: 0o600, flag: 'wx' });
+  if (account !== undefined) await chown(passwordFile, account.uid, account.gid);
+  const args = [
+    ...[`--pgdata=${dataOf(cluster)}`, `--username=${wanted.superuser}`],
+    ...[`--pwfile=${passwordFile}`, '--auth=scram-sha-256'],
+    // The database gets the source's own encoding and locale later. Nothing of this one need survive a crash.
+    ...['--encoding=UTF8', '--no-locale', '--no-sync', '--no-instructions'],
+  ];
+  const command = { program: programs.initdb, args, env, directory, ...(account === undefined ? {} : { account }) };
+  try {
+    await collect(processes.output(command, signal), MiB);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof ProcessFailed)) throw error;
+    throw initdbFailed(error, cluster, wanted.password);
+  } finally {
+    await rm(passwordFile, { force: true });
+  }
+  await appendFile(join(dataOf(cluster), 'postgresql.conf'), configuration(wanted.settings, directory));
+}
+
+function initdbFailed(failed: ProcessFailed, { directory, account }: Cluster, password: string): JetbackupError {
+  // It quotes the statement that it stopped at, which may be the one with the password: so there is no cause, either.
+  const said = quoteStderr(failed.stderr.replaceAll(password, '…'));
+  const enters = /Permission denied/.test(said) && account !== undefined;
+  return new JetbackupError('sandbox-unavailable', `initdb could not make a cluster in ${directory}: ${said || failed.message}`, {
+    hint: enters
+      ? `The server runs as the user ${account.name}, who must be able to enter that directory: set verify.directory to one that he can, or let him: chmod o+x.`
+      : 'These are the words of initdb. Or verify in a container: --sandbox container.',
+  });
+}
+
+/** What is not for anybody to choose: where its files are, that only we reach it, and that its log comes to us. Pure. */
+export function configuration(settings: Readonly<Record<string, string>>, directory: string): string {
+  const ours: Record<string, string> = {
+    listen_addresses: '',
+    port: String(SOCKET_PORT),
+    // A list, in which quotes keep a path whole.
+    unix_socket_directories: `"${directory.replaceAll('"', '""')}"`,
+    unix_socket_permissions: '0700',
+    data_directory: join(directory, 'data'),
+    hba_file: join(directory, 'data', 'pg_hba.conf'),
+    ident_file: join(directory, 'data', 'pg_ident.conf'),
+    external_pid_file: '',
+    logging_collector: 'off',
+    log_destination: 'stderr',
+    log_min_messages: 'error',
+    // Neither statements nor rows of the database belong into a log.
+    log_min_error_statement: 'panic',
+    log_error_verbosity: 'terse',
+    log_statement: 'none',
+    // A server that lost a process to the machine's lack of memory should say so, and not begin again under our feet.
+    restart_after_crash: 'off',
+  };
+  const lines = Object.entries({ ...settings, ...ours }).map(([name, value]) => `${name} = ${quoted(value)}\n`);
+  return `\n# Of jetbackup. The last value of a name holds.\n${lines.join('')}`;
+}
+
+/** As a string of postgresql.conf (guc-file.l, DeescapeQuotedString). */
+function quoted(value: string): string {
+  return `'${value.replaceAll('\\', '\\\\').replaceAll("'", "''").replaceAll('\n', '\\n').replaceAll('\r', '\\r')}'`;
+}

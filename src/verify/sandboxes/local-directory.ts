@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto';
+import { chown, lstat, mkdtemp, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { collect } from '../../core/bytes.ts';
+import { JetbackupError, messageOf } from '../../core/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { isAlive, processNamespace, startOf } from '../../platform/process-identity.ts';
+import type { Account, ProcessRunner } from '../../platform/processes.ts';
+import { stopServersIn } from './local-processes.ts';
+
+export interface DirectoryDeps {
+  readonly processes: ProcessRunner;
+  readonly clock: Clock;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Name of this host. */
+  readonly host: string;
+}
+
+/**
+ * `jetbackup-sb-<host and process namespace>-<process>-<its start>-<random>`: in whose life it is needed. Short, because the path of
+ * the socket in it may have 107 bytes at most (unix(7); 103 on macOS), and not as private directories are called, which are removed
+ * without a server being stopped in them first.
+ */
+const NAME = /^jetbackup-sb-([0-9a-f]{8})-(\d+)-([0-9a-z]+)-[A-Za-z0-9]{6}$/;
+const SOCKET_PATH_MAX = process.platform === 'linux' ? 107 : 103;
+export const SOCKET_PORT = 5432;
+
+/** What nobody has used for as long is nobody's. */
+const FORGOTTEN_MS = 2 * 24 * 3600 * 1000;
+
+/** A new directory (0700) for a server that runs as `account`. Throws `sandbox-unavailable`. */
+export async function makeSandboxDirectory(parent: string, account: Account | undefined, deps: DirectoryDeps): Promise<string> {
+  const start = await startOf(process.pid);
+  const prefix = join(parent, `jetbackup-sb-${await placeOf(deps.host)}-${process.pid}-${Number(start ?? 0).toString(36)}-`);
+  const longest = Buffer.byteLength(`${prefix}XXXXXX/.s.PGSQL.${SOCKET_PORT}`) - SOCKET_PATH_MAX;
+  if (longest > 0) {
+    throw new JetbackupError('sandbox-unavailable', `the path ${parent} is ${longest} bytes too long for the socket of a server in it`, {
+      hint: 'Set verify.directory to a directory with a shorter path.',
+    });
+  }
+  // libpq takes a comma in the path of a socket for the end of it.
+  if (parent.includes(',')) {
+    throw new JetbackupError('sandbox-unavailable', `no server can be reached in ${parent}, because of the comma in its name`, {
+      hint: 'Set verify.directory to a directory without one.',
+    });
+  }
+  let path: string | undefined;
+  try {
+    path = await mkdtemp(prefix);
+    if (account !== undefined) await chown(path, account.uid, account.gid);
+    return path;
+  } catch (cause) {
+    if (path !== undefined) await removeSandboxDirectory(path, deps);
+    throw new JetbackupError('sandbox-unavailable', `a sandbox cannot be made in ${parent}: ${messageOf(cause)}`, {
+      cause,
+      hint: 'Set verify.directory to a directory that this user may write to.',
+    });
+  }
+}
+
+/** Ends what still runs in it and removes it. Throws `sandbox-unavailable` with what to do by hand. Returns how many processes it ended. */
+export async function removeSandboxDirectory(path: string, deps: DirectoryDeps): Promise<number> {
+  try {
+    const ended = await stopServersIn(path, deps);
+    // The program, and not Node.js, whose way down a directory can be led astray by links that somebody changes meanwhile: what was
+    // restored may have run as the server's user, and we may be root.
+    const command = { program: 'rm', args: ['-rf', '--', path], env: { PATH: deps.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' } };
+    await collect(deps.processes.output(command), 4096);
+    return ended;
+  } catch (cause) {
+    throw new JetbackupError('sandbox-unavailable', `the sandbox in ${path} could not be removed: ${messageOf(cause)}`, {
+      cause,
+      hint: `It holds a copy of the data. Remove it by hand: rm -rf ${path}`,
+    });
+  }
+}
+
+/** The sandboxes below `parent` that no run needs any more. Throws `sandbox-unavailable` where `parent` cannot be looked into. */
+export async function findLeftovers(
+  parent: string,
+  account: Account | undefined,
+  deps: Pick<DirectoryDeps, 'clock' | 'host'>,
+): Promise<string[]> {
+  const names = await readdir(parent).catch((cause: unknown) => {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return [];
+    throw new JetbackupError('sandbox-unavailable', `cannot look for sandboxes that killed runs left in ${parent}: ${messageOf(cause)}`, {
+      cause,
+      hint: 'Set verify.directory to a directory that this user may read.',
+    });
+  });
+  const place = await placeOf(deps.host);
+  const found: string[] = [];
+  for (const name of names) {
+    const match = NAME.exec(name);
+    const path = join(parent, name);
+    if (match === null || !(await isOurs(path, account))) continue;
+    const [, theirPlace, pid, start] = match;
+    const left = theirPlace === place ? !(await isRunning(Number(pid), start ?? '0')) : await isForgotten(path, deps.clock);
+    if (left) found.push(path);
+  }
+  return found;
+}
+
+/** Process ids mean something only on one host and in one namespace of it. */
+async function placeOf(host: string): Promise<string> {
+  return createHash('sha256')
+    .update(`${host}\0${await processNamespace()}`)
+    .digest('hex')
+    .slice(0, 8);
+}
+
+async function isRunning(pid: number, start: string): Promise<boolean> {
+  if (start === '0') return isAlive(pid);
+  const now = await startOf(pid);
+  return now !== undefined && Number(now).toString(36) === start;
+}
+
+/** Not another user's, and no link that somebody put there. A run that was killed at once has left it root's. */
+async function isOurs(path: string, account: Account | undefined): Promise<boolean> {
+  const own = [process.getuid?.(), account?.uid];
+  return await lstat(path).then(
+    (stat) => stat.isDirectory() && own.includes(stat.uid),
+    () => false,
+  );
+}
+
+/** A live server touches its socket every hour (postmaster.c, ServerLoop), lest somebody who tidies up /tmp take it away. */
+async function isForgotten(path: string, clock: Clock): Promise<boolean> {
+  const own = await readdir(path).catch(() => []);
+  const times = await Promise.all([path, ...own.map((name) => join(path, name))].map((entry) => lstat(entry).catch(() => undefined)));
+  const newest = Math.max(...times.map((stat) => stat?.mtimeMs ?? 0));
+  return newest > 0 && clock.now().epochMilliseconds - newest > FORGOTTEN_MS;
+}

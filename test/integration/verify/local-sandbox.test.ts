@@ -1,0 +1,294 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, chown, lstat, mkdir, mkdtemp, readdir, rm, stat, statfs, symlink, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../../src/platform/clock.ts';
+import { createServiceRunner } from '../../../src/platform/services.ts';
+import { findServerPrograms } from '../../../src/postgres/server-programs.ts';
+import type { SandboxProvider } from '../../../src/verify/sandbox.ts';
+import { until } from '../../support/waiting.ts';
+import { localDeps, processesIn, provider, query, request } from './local-sandboxes.ts';
+
+const isRoot = process.getuid?.() === 0;
+const programs = await findServerPrograms(localDeps(), { major: 14 }).catch(() => undefined);
+const never = new AbortController().signal;
+
+let directory: string;
+beforeEach(async () => {
+  // Not the temporary directory that the system or a test runner gives: the path of a socket must be short.
+  directory = await mkdtemp('/tmp/jb-local-');
+  await chmod(directory, 0o755);
+});
+afterEach(async () => {
+  // Whatever a test did: nothing is left.
+  expect(await processesIn(directory)).toEqual([]);
+  expect((await readdir(directory)).filter((name) => name.startsWith('jetbackup-sb-'))).toEqual([]);
+  await rm(directory, { recursive: true });
+});
+
+const failure = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'it went well',
+    (error: unknown) => error,
+  );
+
+/** The path of something in the only sandbox below `directory`, once it is there. */
+async function appears(...path: string[]): Promise<string> {
+  let found = '';
+  await until(`${path.join('/')} is there`, async () => {
+    const name = (await readdir(directory)).find((entry) => entry.startsWith('jetbackup-sb-'));
+    if (name === undefined) return false;
+    found = join(directory, name, ...path);
+    return await lstat(found).then(
+      () => true,
+      () => false,
+    );
+  });
+  return found;
+}
+
+describe.skipIf(programs === undefined)(`a sandbox of this machine's own programs${programs ? '' : ' (skipped: there are none)'}`, () => {
+  it('is a server that answers on a socket of its own and no port, and of which nothing is left', async () => {
+    const local = provider({
+      directory,
+      settings: { work_mem: '7MB', 'jetbackup.test': "it's \\ here", PORT: '1', listen_addresses: '*' },
+    });
+    const sandbox = await local.start(request({ superuser: 'The owner: ä' }), never);
+    expect(sandbox).toMatchObject({ kind: 'local', profile: 'fast', isOurs: true, settings: { database: 'postgres' } });
+    expect(sandbox.description).toMatch(/^PostgreSQL \d+\.\d+ of this machine \(\/.*\/bin\)$/);
+    const settings = await query(
+      sandbox,
+      `SELECT current_user, rolsuper, current_setting('server_encoding') AS encoding, inet_server_addr() AS address,
+              current_setting('listen_addresses') AS listens, current_setting('fsync') AS fsync,
+              current_setting('work_mem') AS work_mem, current_setting('jetbackup.test') AS quoted
+         FROM pg_roles WHERE rolname = current_user`,
+    );
+    expect(settings).toEqual([
+      {
+        ...{ current_user: 'The owner: ä', rolsuper: true, encoding: 'UTF8', address: null, listens: '' },
+        ...{ fsync: 'off', work_mem: '7MB', quoted: "it's \\ here" },
+      },
+    ]);
+    expect(await sandbox.trouble()).toBeUndefined();
+    expect(await local.sweep(never)).toEqual([]);
+
+    const [own = ''] = await readdir(directory);
+    const outer = await stat(join(directory, own));
+    expect(outer.mode & 0o777).toBe(0o700);
+    expect(outer.uid === 0).toBe(false);
+    expect((await readdir(join(directory, own))).toSorted()).toEqual(['.s.PGSQL.5432', '.s.PGSQL.5432.lock', 'data']);
+    await sandbox[Symbol.asyncDispose]();
+    await sandbox[Symbol.asyncDispose]();
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('lets nobody in without its password, whatever its superuser is called', async () => {
+    const awkward = request({ profile: 'durable', superuser: 'the "owner"' });
+    await using sandbox = await provider({ directory }).start(awkward, never);
+    expect(await query(sandbox, "SELECT current_setting('fsync') AS fsync")).toEqual([{ fsync: 'on' }]);
+    const { password: _, ...without } = sandbox.settings;
+    expect(await failure(query({ ...sandbox, settings: without }, 'SELECT 1'))).toMatchObject({ code: 'database-denied' });
+    expect(JSON.stringify(sandbox)).not.toContain(sandbox.settings.password?.reveal());
+  });
+
+  const account = { uid: 65_534, gid: 65_534 };
+  it.skipIf(!isRoot)('needs no root, and is then the user’s own', async () => {
+    await chown(directory, account.uid, account.gid);
+    const child = spawn(process.execPath, [fileURLToPath(new URL('./hold-sandbox.ts', import.meta.url)), JSON.stringify({ directory })], {
+      ...{ ...account, stdio: ['ignore', 'pipe', 'inherit'], env: { PATH: process.env['PATH'] } },
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const [line] = await once(child.stdout, 'data');
+    expect(JSON.parse(String(line))).toMatchObject({ superuser: 'postgres' });
+    expect((await stat(await appears('data', 'PG_VERSION'))).uid).toBe(account.uid);
+    // Root does not touch what lives, nor what is another user's.
+    expect(await provider({ directory }).sweep(never)).toEqual([]);
+    child.kill('SIGINT');
+    expect(await once(child, 'exit')).toEqual([0, null]);
+  });
+
+  /** What is there when it is interrupted; each is removed with what runs in it. */
+  const moments = {
+    'before initdb': ['password'],
+    'in the middle of initdb': ['data', 'global'],
+    'while the server starts': ['data', 'postmaster.opts'],
+  } as const;
+
+  for (const [moment, path] of Object.entries(moments)) {
+    it(`is gone when its start is interrupted ${moment}`, async () => {
+      const controller = new AbortController();
+      const starting = failure(provider({ directory }).start(request(), controller.signal));
+      await appears(...path);
+      const reason = new Error('interrupted');
+      controller.abort(reason);
+      expect(await starting).toBe(reason);
+      expect(await readdir(directory)).toEqual([]);
+    });
+  }
+
+  for (const [moment, path] of Object.entries({ ...moments, 'when it is ready': undefined })) {
+    it(`is removed, with its server, by the next run after its own was killed ${moment}`, async () => {
+      const child = spawn(process.execPath, [fileURLToPath(new URL('./hold-sandbox.ts', import.meta.url)), JSON.stringify({ directory })], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      onTestFinished(() => void child.kill('SIGKILL'));
+      if (path === undefined) await once(child.stdout, 'data');
+      else await appears(...path);
+      const next = provider({ directory });
+      expect(await next.sweep(never)).toEqual([]);
+
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      const left = join(directory, (await readdir(directory))[0] ?? '');
+      if (path === undefined) expect((await processesIn(directory)).length).toBeGreaterThan(1);
+      const told = await next.sweep(never);
+      expect(told).toEqual([expect.stringMatching(`^the local sandbox ${left}`)]);
+      if (path === undefined) expect(told[0]).toContain('and the server that ran in it');
+      expect(await next.sweep(never)).toEqual([]);
+    });
+  }
+
+  it('is left alone by another host for two days, and by everybody where it is something else', async () => {
+    const [here, elsewhere] = [provider({ directory }), provider({ directory }, { host: 'other.example' })];
+    await using sandbox = await here.start(request(), never);
+    const own = (await readdir(directory))[0] ?? '';
+    const foreign = join(directory, own.replace(/-[A-Za-z0-9]{6}$/, '-abcdef'));
+    await mkdir(foreign);
+    await symlink(foreign, join(directory, own.replace(/-[A-Za-z0-9]{6}$/, '-linked')));
+    await writeFile(join(directory, own.replace(/-[A-Za-z0-9]{6}$/, '-afile1')), '');
+    await mkdir(join(directory, 'jetbackup-sb-of-somebody'));
+    expect(await elsewhere.sweep(never)).toEqual([]);
+
+    const old = systemClock.now().subtract({ hours: 49 }).epochMilliseconds / 1000;
+    await utimes(foreign, old, old);
+    expect(await here.sweep(never)).toEqual([]);
+    expect(await elsewhere.sweep(never)).toEqual([`the local sandbox ${foreign}`]);
+    expect(await query(sandbox, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await rm(join(directory, own.replace(/-[A-Za-z0-9]{6}$/, '-linked')));
+    await rm(join(directory, own.replace(/-[A-Za-z0-9]{6}$/, '-afile1')));
+    await rm(join(directory, 'jetbackup-sb-of-somebody'), { recursive: true });
+  });
+
+  it('says that its server is gone, and what it said, when it is killed in the middle', async () => {
+    await using sandbox = await provider({ directory }).start(request(), never);
+    const working = failure(query(sandbox, 'SELECT pg_sleep(60)'));
+    let pid = 0;
+    await until('it works', async () => {
+      const [row] = await query(sandbox, "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'");
+      pid = Number(row?.['pid'] ?? 0);
+      return pid > 0;
+    });
+    process.kill(pid, 'SIGKILL');
+    expect(await working).toBeInstanceOf(Error);
+    expect(await sandbox.trouble()).toMatch(/server process .* was terminated by signal 9: Killed$/);
+  });
+
+  it('says that its server is gone when the postmaster is killed', async () => {
+    await using sandbox = await provider({ directory }).start(request(), never);
+    const working = failure(query(sandbox, 'SELECT pg_sleep(60)'));
+    const [row] = await query(sandbox, "SELECT pg_read_file('postmaster.pid') AS text");
+    process.kill(Number.parseInt(String(row?.['text']), 10), 'SIGKILL');
+    expect(await working).toBeInstanceOf(Error);
+    expect(await sandbox.trouble()).toMatch(/^its server was killed by SIGKILL/);
+  });
+
+  it('ends with a run that ends at once', async () => {
+    const services = createServiceRunner();
+    const local = provider({ directory }, { services });
+    await using sandbox = await local.start(request(), never);
+    services.abandon();
+    await until('its server is gone', async () => (await processesIn(directory)).length === 0);
+    expect(await sandbox.trouble()).toMatch(/^its server exited with status \d/);
+  });
+
+  it('says which setting is wrong', async () => {
+    const local = provider({ directory, settings: { shared_bufers: '1GB' } });
+    expect(await failure(local.start(request(), never))).toMatchObject({
+      ...{ code: 'sandbox-unavailable', hint: 'Correct verify.settings.' },
+      message: expect.stringContaining('unrecognized configuration parameter "shared_bufers"'),
+    });
+  });
+
+  it('is refused before anything is made where the disk has too little room, with how much it takes', async () => {
+    const { bavail, bsize } = await statfs(directory);
+    const huge = { ...request().source, sizeBytes: bavail * bsize };
+    expect(await failure(provider({ directory }).start(request({ source: huge }), never))).toMatchObject({
+      code: 'sandbox-unavailable',
+      message: expect.stringMatching(`^a sandbox for this backup needs [\\d.]+ .iB in ${directory}, and [\\d.]+ .iB are free there$`),
+      hint: expect.stringContaining('verify.directory'),
+    });
+  });
+
+  it.each([
+    ['is not there', (at: string) => join(at, 'none'), 'ENOENT'],
+    ['has too long a path', (at: string) => join(at, 'x'.repeat(60)), 'bytes too long for the socket'],
+    ['has a comma in its path', (at: string) => join(at, 'a,b'), 'comma'],
+  ])('is refused where its directory %s', async (what, pathIn, message) => {
+    const place = pathIn(directory);
+    if (what !== 'is not there') await mkdir(place);
+    expect(await failure(provider({ directory: place }).start(request(), never))).toMatchObject({
+      ...{ code: 'sandbox-unavailable', message: expect.stringContaining(message), hint: expect.stringContaining('directory') },
+    });
+  });
+
+  it.skipIf(!isRoot)('is refused where the server’s user may not enter its directory', async () => {
+    await chmod(directory, 0o700);
+    expect(await failure(provider({ directory }).start(request(), never))).toMatchObject({
+      ...{ code: 'sandbox-unavailable', message: expect.stringContaining('Permission denied') },
+      hint: expect.stringMatching(/^The server runs as the user \w+, who must be able to enter/),
+    });
+  });
+
+  const small = isRoot && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0;
+  describe.skipIf(!small)(`on a disk that fills up${small ? '' : ' (skipped: nothing may be mounted here)'}`, () => {
+    let place: string;
+    let local: SandboxProvider;
+    beforeEach(async () => {
+      place = join(directory, 'disk');
+      await mkdir(place);
+      expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1200m,mode=0755', 'tmpfs', place]).status).toBe(0);
+      local = provider({ directory: place });
+    });
+    afterEach(async () => {
+      const left = (await readdir(place)).filter((name) => name !== 'filler');
+      expect(spawnSync('umount', [place]).status).toBe(0);
+      expect(left).toEqual([]);
+    });
+    /** Takes all but that many bytes, also while somebody else writes. */
+    const leave = async (bytes: number) => {
+      await until('the disk is full', async () => {
+        const { bavail, bsize } = await statfs(place);
+        return spawnSync('fallocate', ['-l', String(bavail * bsize - bytes), join(place, 'filler')]).status === 0;
+      });
+    };
+
+    it('says so, and is gone all the same', async () => {
+      const sandbox = await local.start(request(), never);
+      await leave(30 * 1024 * 1024);
+      const filling = query(sandbox, 'CREATE TABLE public.t AS SELECT repeat(md5(i::text), 100) FROM generate_series(1, 1000000) AS i');
+      expect(await failure(filling)).toMatchObject({ message: expect.stringMatching(/No space left|terminat|closed/) });
+      expect(await sandbox.trouble()).toMatch(/No space left on device|is full/);
+      await sandbox[Symbol.asyncDispose]();
+    });
+
+    it('is refused when the disk fills up under initdb', async () => {
+      const starting = failure(local.start(request(), never));
+      await until('initdb has begun', async () => (await processesIn(place)).some((name) => name.endsWith('initdb')));
+      await leave(0);
+      expect(await starting).toMatchObject({ code: 'sandbox-unavailable', message: expect.stringContaining('No space left on device') });
+    });
+  });
+});
+
+describe('where there are no server programs', () => {
+  it('there is no sandbox, and the package to install is named', async () => {
+    const starting = failure(provider({ directory }).start(request({ major: 99 }), never));
+    expect(await starting).toMatchObject({
+      code: 'sandbox-unavailable',
+      message: expect.stringContaining('this machine has no PostgreSQL server programs (initdb, postgres) of version 99 or newer'),
+      hint: expect.stringMatching(/postgresql.*99.*--sandbox container/),
+    });
+  });
+});

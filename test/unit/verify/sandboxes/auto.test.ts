@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest';
+import { JetbackupError } from '../../../../src/core/errors.ts';
+import type { Progress } from '../../../../src/core/progress.ts';
+import type { Sandbox, SandboxProvider, SandboxRequest } from '../../../../src/verify/sandbox.ts';
+import { autoSandboxes } from '../../../../src/verify/sandboxes/auto.ts';
+import { sampleManifest } from '../../../support/manifest.ts';
+
+const never = new AbortController().signal;
+const request: SandboxRequest = {
+  ...{ runId: '20261120T020000Z-k3f9qa', major: 17, source: sampleManifest().source, superuser: 'postgres', profile: 'fast' },
+};
+const noEngine = new JetbackupError('sandbox-unavailable', 'no engine answers', { hint: 'Start Docker.' });
+const noPrograms = new JetbackupError('sandbox-unavailable', 'no server programs of version 17', {
+  hint: 'apt-get install postgresql-17.',
+});
+
+const sandbox = (kind: 'container' | 'local'): Sandbox => ({
+  ...{ kind, description: `a ${kind} server`, profile: 'fast', isOurs: true },
+  settings: {
+    ...{ hosts: [], port: 5432, user: 'postgres', database: 'postgres', ssl: { mode: 'disable' }, connectTimeoutSeconds: 1 },
+    ...{ targetSessionAttributes: 'any', libpqOnly: {} },
+  },
+  trouble: async () => undefined,
+  async [Symbol.asyncDispose]() {},
+});
+
+/** Has one sandbox, or fails. */
+function provider(kind: 'container' | 'local', fault?: Error): SandboxProvider & { asked: string[] } {
+  const asked: string[] = [];
+  const answer = async <T>(what: string, value: T): Promise<T> => {
+    asked.push(what);
+    if (fault !== undefined) throw fault;
+    return value;
+  };
+  return { kind, asked, start: () => answer('start', sandbox(kind)), sweep: () => answer('sweep', [`what a ${kind} left`]) };
+}
+
+test('a container is taken where there is one, and nothing else is tried', async () => {
+  const local = provider('local');
+  expect((await autoSandboxes(provider('container'), local).start(request, never)).kind).toBe('container');
+  expect(local.asked).toEqual([]);
+});
+
+test('without an engine this machine’s programs are taken, and it is said why', async () => {
+  const said: unknown[] = [];
+  const log: Progress = (event) => void said.push(event);
+  expect((await autoSandboxes(provider('container', noEngine), provider('local'), log).start(request, never)).kind).toBe('local');
+  expect(said).toEqual([{ type: 'note', text: 'no container (no engine answers): verifying with a local server' }]);
+});
+
+test('where there is neither, both reasons and both remedies are told', async () => {
+  const starting = autoSandboxes(provider('container', noEngine), provider('local', noPrograms)).start(request, never);
+  await expect(starting).rejects.toMatchObject({
+    code: 'sandbox-unavailable',
+    message: expect.stringMatching(/no engine answers.*no server programs of version 17/),
+    hint: 'One of these helps; for a container: Start Docker. for a server of this machine: apt-get install postgresql-17.',
+  });
+});
+
+test('an interrupted or broken start is no reason to try another kind', async () => {
+  const local = provider('local');
+  const broken = new TypeError('a bug');
+  await expect(autoSandboxes(provider('container', broken), local).start(request, never)).rejects.toBe(broken);
+  const reason = new Error('interrupted');
+  await expect(autoSandboxes(provider('container', noEngine), local).start(request, AbortSignal.abort(reason))).rejects.toBe(reason);
+  await expect(autoSandboxes(provider('container', noEngine), provider('local', broken)).start(request, never)).rejects.toBe(broken);
+  expect(local.asked).toEqual([]);
+});
+
+test('what either kind left is swept, also where the other cannot look', async () => {
+  const sweep = (container: SandboxProvider, local: SandboxProvider) => autoSandboxes(container, local).sweep(never);
+  expect(await sweep(provider('container'), provider('local'))).toEqual(['what a container left', 'what a local left']);
+  expect(await sweep(provider('container', noEngine), provider('local'))).toEqual(['what a local left']);
+  expect(await sweep(provider('container', noEngine), provider('local', noPrograms))).toEqual([]);
+  await expect(sweep(provider('container', new TypeError('a bug')), provider('local'))).rejects.toThrow('a bug');
+});
