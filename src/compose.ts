@@ -31,7 +31,9 @@ import type { PruneDeps } from './operations/prune.ts';
 import { recoveryText } from './operations/recovery.ts';
 import { initRepository } from './operations/repository.ts';
 import type { RestoreDeps } from './operations/restore.ts';
+import { postgresRestorer } from './operations/restorer.ts';
 import type { RunDeps } from './operations/run.ts';
+import type { VerifyDeps } from './operations/verify.ts';
 import type { Clock } from './platform/clock.ts';
 import type { ProcessRunner } from './platform/processes.ts';
 import type { ServiceRunner } from './platform/services.ts';
@@ -41,6 +43,7 @@ import { passfileLine } from './postgres/passfile.ts';
 import { openStore } from './storage/all.ts';
 import { parseRepositoryUrl, type RepositoryLocation } from './storage/location.ts';
 import type { ObjectStore } from './storage/store.ts';
+import { sandboxesFor } from './verify/sandboxes/all.ts';
 
 /** What the process gives: everything else is made here. */
 export interface Platform {
@@ -51,6 +54,8 @@ export interface Platform {
   readonly services: ServiceRunner;
   /** Name of this host, for run records. */
   readonly host: string;
+  /** Name of the user that we run as, for proofs. */
+  readonly user: string;
   readonly version: string;
 }
 
@@ -217,6 +222,24 @@ export async function compose(config: Config, platform: Platform) {
     },
     restoreDeps,
     exportDeps: restoreDeps,
+    async verifyDeps(
+      log: Progress,
+      ask: (() => Promise<string>) | undefined,
+      chosen: Config['verify']['sandbox'] | undefined,
+    ): Promise<VerifyDeps> {
+      const { sandbox, image, memoryBytes, cpus, storage, directory, settings } = config.verify;
+      const wanted = chosen ?? sandbox;
+      const provided =
+        typeof wanted === 'string' ? wanted : parseConnection({ url: wanted.reveal(), env: config.connectionEnvironment(undefined) });
+      const options = {
+        container: { image, memoryBytes, cpus, storage, settings, dockerHost: platform.env['DOCKER_HOST'] },
+        local: { directory, settings, memoryBytes },
+      };
+      const sandboxes = sandboxesFor(provided, options, { clock, log, host, processes, services: platform.services, env });
+      // A host that only verifies may have none: then what it finds is recorded and not signed.
+      const signingKey = config.signingKey === undefined ? undefined : await signingKeyOf(config, 'what a verification finds');
+      return { ...(await restoreDeps(log, ask)), signingKey, sandboxes, restorer: postgresRestorer, by: `${platform.user}@${host}` };
+    },
     listDeps: () => ({ store, clock, publicKeys: publicKeysOf(config) }),
     async pruneDeps(log: Progress): Promise<PruneDeps> {
       const publicKeys = requiredPublicKeys(config);

@@ -103,10 +103,29 @@ async function start(): Promise<number> {
     systemTimeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     // The target's cores are not known; this host's are the better guess than one.
     defaultJobs: Math.min(8, Math.max(2, os.availableParallelism())),
-    load: () => loadAdapters({ env, cwd, clock: systemClock, processes, services, host: os.hostname(), version }),
+    load: () =>
+      loadAdapters({
+        env,
+        cwd,
+        clock: systemClock,
+        processes,
+        services,
+        host: os.hostname(),
+        user: userName(() => os.userInfo().username),
+        version,
+      }),
   });
   await Promise.all([stdout, stderr].map((stream) => new Promise<void>((resolve) => void stream.write('', () => resolve()))));
   return exitCode;
+}
+
+/** A container may run under a number that has no name. */
+function userName(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return String(process.getuid?.() ?? 'unknown');
+  }
 }
 
 async function loadAdapters(platform: Platform): Promise<Adapters> {

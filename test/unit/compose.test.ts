@@ -19,7 +19,7 @@ async function composed(env: Record<string, string>) {
   const whole = { JETBACKUP_REPOSITORY: 's3://bucket/prefix?region=eu-central-1', ...env };
   const config = loadConfig({ env: whole, cwd: '/nowhere', search: [], checks: configChecks });
   const platform = {
-    ...{ env: whole, cwd: '/nowhere', clock: systemClock, host: 'h', version: '0' },
+    ...{ env: whole, cwd: '/nowhere', clock: systemClock, host: 'h', user: 'u', version: '0' },
     ...{ processes: createProcessRunner(), services: createServiceRunner() },
   };
   return await compose(config, platform);
