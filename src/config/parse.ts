@@ -92,7 +92,7 @@ function missing(path: Path, place: Placed): { message: string; remedy: string }
       remedy: 'Add repository: s3://BUCKET/PREFIX or file:///DIRECTORY; or set JETBACKUP_REPOSITORY.',
     };
   }
-  if (path[0] === 'databases' && name === 'name') {
+  if (path[0] === 'databases' && path.length === 3 && name === 'name') {
     const inFile = place.line !== undefined;
     return {
       message: 'the database has no name',
