@@ -52,8 +52,13 @@ async function fingerprintOf(manifest: Manifest): Promise<Fingerprint> {
 
 const count = async (table: string, database = DATABASE) =>
   (await server.query(`SELECT count(*)::text AS n FROM ${table}`, database))[0]?.['n'];
+/** A machine's client programs may be older than the server by a minor, which is warned of too. */
+const isOurs = (text: string) => /value|canary/.test(text);
+const told = ({ warnings }: Manifest) => warnings.filter(isOurs);
 const warned = (since: number) =>
-  workshop.log.slice(since).filter((event): event is Extract<ProgressEvent, { type: 'warning' }> => event.type === 'warning');
+  workshop.log
+    .slice(since)
+    .filter((event): event is Extract<ProgressEvent, { type: 'warning' }> => event.type === 'warning' && isOurs(event.text));
 
 describe('values', () => {
   const accounts = { name: 'accounts', sql: 'SELECT count(*), max(id) FROM account' };
@@ -69,7 +74,7 @@ describe('values', () => {
     };
     const before = await count('account');
     const { manifest, partial } = await workshop.backup(store, { source: writing, input: { values: [accounts] } });
-    expect({ partial, warnings: manifest.warnings }).toEqual({ partial: false, warnings: [] });
+    expect({ partial, warnings: told(manifest) }).toEqual({ partial: false, warnings: [] });
     expect((await fingerprintOf(manifest)).values).toEqual([{ ...accounts, value: before }]);
     expect(await count('account')).not.toBe(before);
     await workshop.restore(store);
@@ -113,10 +118,10 @@ describe('values', () => {
     ];
     const { manifest, partial } = await workshop.backup(store, { input: { values } });
     expect(partial).toBe(true);
-    expect(manifest.warnings).toEqual([expect.stringMatching(/^the value "the bad one" was not recorded: /)]);
-    expect(manifest.warnings[0]).toMatch(why);
-    expect(manifest.warnings[0]).not.toMatch(/account/);
-    expect(warned(since)).toEqual([{ type: 'warning', text: manifest.warnings[0], hint: expect.stringMatching(/\S/) }]);
+    expect(told(manifest)).toEqual([expect.stringMatching(/^the value "the bad one" was not recorded: /)]);
+    expect(told(manifest)[0]).toMatch(why);
+    expect(told(manifest)[0]).not.toMatch(/account/);
+    expect(warned(since)).toEqual([{ type: 'warning', text: told(manifest)[0], hint: expect.stringMatching(/\S/) }]);
     const fingerprint = await fingerprintOf(manifest);
     expect(fingerprint.values).toEqual([{ ...values[1], value: `UTC${tables[0]}` }]);
     expect(fingerprint.tables).toHaveLength(2);
@@ -215,11 +220,11 @@ describe('the canary', () => {
       const without = await workshop.backup(store, { input: { ...input, canary: table } });
       expect(without.partial).toBe(true);
       expect((await fingerprintOf(without.manifest)).canary).toBeUndefined();
-      expect(without.manifest.warnings).toEqual([expect.stringMatching(/^no canary was written: (this user may not create|the schema)/)]);
+      expect(told(without.manifest)).toEqual([expect.stringMatching(/^no canary was written: (this user may not create|the schema)/)]);
       const [{ hint = '' } = {}] = warned(since);
       await server.query(hint.replace(/^[^:]*: /, ''), DATABASE);
       const { manifest, partial } = await workshop.backup(store, { input: { ...input, canary: table } });
-      expect({ partial, warnings: manifest.warnings }).toEqual({ partial: false, warnings: [] });
+      expect({ partial, warnings: told(manifest) }).toEqual({ partial: false, warnings: [] });
       expect((await fingerprintOf(manifest)).canary?.backup).toBe(manifest.id);
     }
     await server.query('REVOKE DELETE ON jetbackup_canary FROM "back up"', DATABASE);
@@ -269,7 +274,7 @@ describe('the canary', () => {
     );
     const { manifest, partial } = await workshop.backup(store, { input: { canary } });
     expect(partial).toBe(true);
-    expect(manifest.warnings).toEqual(['no canary was recorded: its row is not to be seen in the snapshot']);
+    expect(told(manifest)).toEqual(['no canary was recorded: its row is not to be seen in the snapshot']);
     expect((await fingerprintOf(manifest)).canary).toBeUndefined();
     await server.query('DROP FUNCTION swallow CASCADE', DATABASE);
   });
