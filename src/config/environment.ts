@@ -72,6 +72,7 @@ const databaseSettings: readonly (readonly [variable: string, key: string, form?
   ['JETBACKUP_LOCK_TIMEOUT', 'lockTimeout'],
   ['JETBACKUP_LOCK_RETRIES', 'lockRetries'],
   ['JETBACKUP_BINDIR', 'bindir'],
+  ['JETBACKUP_CANARY', 'canary'],
   ['JETBACKUP_RETENTION', 'retention', 'retention'],
 ];
 

@@ -53,6 +53,8 @@ function problemsOfIssue(issue: z.core.$ZodIssue, raw: Raw, where: (path: Path) 
     return [{ ...where(issue.path), message: `${nameOf(issue.path)} ${message}` }];
   }
   const place = where(issue.path);
+  if (issue.code === 'invalid_key')
+    return [{ ...place, message: `"${String(issue.path.at(-1))}" ${issue.issues[0]?.message ?? 'is no key'}` }];
   if (value === undefined) return [{ ...place, ...missing(issue.path, place) }];
   if (issue.code === 'invalid_type') return [{ ...place, message: `${nameOf(issue.path)} must be ${typeName(issue.expected)}` }];
   if (issue.code === 'invalid_value') {
@@ -90,7 +92,7 @@ function missing(path: Path, place: Placed): { message: string; remedy: string }
       remedy: 'Add repository: s3://BUCKET/PREFIX or file:///DIRECTORY; or set JETBACKUP_REPOSITORY.',
     };
   }
-  if (path[0] === 'databases' && name === 'name') {
+  if (path[0] === 'databases' && path.length === 3 && name === 'name') {
     const inFile = place.line !== undefined;
     return {
       message: 'the database has no name',
@@ -152,12 +154,15 @@ function runChecks(
   };
   for (const { text, path } of strings(['repository'])) attempt(path, () => checks.repository?.(text));
   const databases = raw['databases'];
-  problems.push(...repeatedNames(databases, where));
+  problems.push(...repeatedNames(databases, where), ...withoutFingerprint(databases, where));
   for (const index of Array.isArray(databases) ? databases.keys() : []) {
     const path = ['databases', index, 'url'];
     const url = valueAt(raw, path);
     if (url !== undefined && (typeof url !== 'string' || url === UNRESOLVED)) continue;
     attempt(path, () => checks.connection?.(url, environment));
+  }
+  for (const { text, path } of strings(['verify', 'sandbox'])) {
+    if (/^postgres(ql)?:/.test(text)) attempt(path, () => checks.connection?.(text, environment));
   }
   for (const { text } of strings(['repository'])) validate(['prune', 'profile'], () => checks.pruneProfile?.(text));
   validate(['encryption', 'recipients'], checks.recipient);
@@ -178,5 +183,24 @@ function repeatedNames(databases: Raw | undefined, where: (path: Path) => Placed
     return [
       { ...where(['databases', index, 'name']), message: `"databases[${index}].name": there is another database of this name above` },
     ];
+  });
+}
+
+/** Values and the canary are recorded in the fingerprint's artifact: without one they would be asked for and nowhere to be found. */
+function withoutFingerprint(databases: Raw | undefined, where: (path: Path) => Placed): Problem[] {
+  if (!Array.isArray(databases)) return [];
+  return [...databases.keys()].flatMap((index) => {
+    if (valueAt(databases, [index, 'fingerprint']) !== 'off') return [];
+    const values = valueAt(databases, [index, 'values']);
+    const canary = valueAt(databases, [index, 'canary']);
+    const asked = [
+      ...(Array.isArray(values) && values.length > 0 ? ['values'] : []),
+      ...(canary !== undefined && canary !== 'false' && canary !== UNRESOLVED ? ['canary'] : []),
+    ];
+    return asked.map((key) => ({
+      ...where(['databases', index, key]),
+      message: `"databases[${index}].${key}" is recorded with the fingerprint, and "fingerprint" is off`,
+      remedy: `Set fingerprint: counts (or content), or take ${key} out.`,
+    }));
   });
 }

@@ -38,7 +38,9 @@ export const bytes = z
 function parseBytes(value: string): number | undefined {
   const match = /^(\d{1,15}(?:\.\d{1,3})?)\s*([a-z]{0,3})$/i.exec(value.trim());
   const unit = units[(match?.[2] ?? '-').toUpperCase()];
-  return match === null || unit === undefined ? undefined : Math.round(Number(match[1]) * unit);
+  if (match === null || unit === undefined) return undefined;
+  const size = Math.round(Number(match[1]) * unit);
+  return Number.isSafeInteger(size) ? size : undefined;
 }
 
 export const decimal = (least: number, most: number) =>

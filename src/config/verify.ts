@@ -11,6 +11,9 @@ export const milliseconds = z
   .refine((value) => parseMilliseconds(value) !== undefined, `must be a duration: ${DURATION_FORM.replace(', 13mo, 1y', '')}`)
   .transform((value) => parseMilliseconds(value) ?? 0);
 
+/** To the server and to an objective alike, 0 would mean "without limit" or "never met". */
+const someMilliseconds = milliseconds.refine((value) => value > 0, 'must be longer than nothing');
+
 const distinctNames = <T extends z.ZodType<{ name: string }[]>>(schema: T) =>
   schema.superRefine((items, context) => {
     items.forEach(({ name }, index) => {
@@ -27,13 +30,18 @@ const queries = distinctNames(z.array(z.strictObject({ ...named, expect: text.op
 /** Queries whose value is taken in the dump's own snapshot, and must be the same in the restored database. */
 const values = distinctNames(z.array(z.strictObject(named))).default([]);
 
+const identifier = '[A-Za-z_][A-Za-z0-9_$]{0,62}';
+/** Never a bare name: `canary: no` or `off` would make a table of that name in somebody's database. */
 const canary = z
   .string()
-  .regex(/^(false|true|[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?)$/, 'must be true, false, or schema.table')
+  .refine((value) => new RegExp(`^(false|true|${identifier}\\.${identifier})$`).test(value), {
+    message: 'must be true, false, or schema.table',
+    params: { remedy: 'true means public.jetbackup_canary. The table is made by the backup, and is for nothing else.' },
+  })
   .transform((value) => {
     if (value === 'false') return undefined;
-    const [schema, table] = (value === 'true' ? 'public.jetbackup_canary' : value).split('.');
-    return table === undefined ? { schema: 'public', table: schema ?? '' } : { schema: schema ?? '', table };
+    const [schema = '', table = ''] = (value === 'true' ? 'public.jetbackup_canary' : value).split('.');
+    return { schema, table };
   });
 
 /** In a database: what is particular to its content. */
@@ -41,10 +49,21 @@ export const databaseVerifyFields = {
   queries,
   values,
   canary: canary.optional(),
-  objectives: z.strictObject({ rpo: milliseconds.optional(), rto: milliseconds.optional() }).optional(),
+  objectives: z.strictObject({ rpo: someMilliseconds.optional(), rto: someMilliseconds.optional() }).optional(),
 };
 
 const DEFAULT_AMCHECK_BYTES = 1e9;
+/** A server with fewer does not start, and says so far less plainly. */
+const LEAST_MEMORY_BYTES = 64e6;
+
+const amcheck = z.string().transform((value, context) => {
+  if (value === 'off') return 0;
+  if (value === 'all') return Number.MAX_SAFE_INTEGER;
+  const read = bytes.safeParse(value);
+  if (read.success) return read.data;
+  context.addIssue({ code: 'custom', message: 'must be off, all or a size', params: { remedy: 'Write off, all, 500MB, 1GB or 1GiB.' } });
+  return z.NEVER;
+});
 
 /** `verify:` as it is written. */
 export const VerifySchema = z.strictObject({
@@ -58,17 +77,15 @@ export const VerifySchema = z.strictObject({
   profile: z.enum(profiles).default('fast'),
   /** `{major}` stands for the source's major version. */
   image: text.default('postgres:{major}'),
-  memory: bytes.optional(),
+  memory: bytes.refine((value) => value >= LEAST_MEMORY_BYTES, 'must be 64MB at least').optional(),
   cpus: decimal(0.1, 1024).optional(),
   /** Where the sandbox keeps its data: in memory where there is plenty, else on disk. */
   storage: z.enum(['auto', 'memory', 'disk']).default('auto'),
   /** Of `local`: where its folder is made. */
   directory: text.optional(),
   settings: z.record(z.string().regex(/^[a-z_][a-z0-9_.]*$/i, 'is not the name of a setting of PostgreSQL'), text).default({}),
-  amcheck: z
-    .union([z.literal('off').transform(() => 0), z.literal('all').transform(() => Number.MAX_SAFE_INTEGER), bytes])
-    .default(DEFAULT_AMCHECK_BYTES),
-  queryTimeout: milliseconds.default(60_000),
+  amcheck: amcheck.default(DEFAULT_AMCHECK_BYTES),
+  queryTimeout: someMilliseconds.default(60_000),
   afterBackup: flag.default(false),
   queries,
 });

@@ -5,9 +5,10 @@ import type { Fingerprint } from '../core/fingerprint.ts';
 import type { Artifact, FingerprintSummary } from '../core/manifest.ts';
 import { tarOf } from '../files/tar.ts';
 import { wholeArchive } from '../postgres/archive-end.ts';
+import type { Omission } from '../postgres/beside.ts';
 import { noFingerprint, summarize } from '../postgres/fingerprint.ts';
-import type { ExportedSnapshot } from '../postgres/snapshot.ts';
 import type { Attempt } from './backup-attempt.ts';
+import type { TakenSnapshot } from './backup-snapshot.ts';
 
 /** What a backup consists of, before it is committed. */
 export interface Made {
@@ -22,7 +23,7 @@ export interface Made {
  * Makes every artifact of one backup. What is small and may fail comes first, so that it cannot spoil hours of dumping: the
  * files and the globals; then the dump, with the fingerprint beside it and under the same snapshot. Throws what `backup` throws up to the commit; objects that were stored stay.
  */
-export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot): Promise<Made> {
+export async function makeArtifacts(attempt: Attempt, { snapshot, canary, omissions }: TakenSnapshot): Promise<Made> {
   const { deps, input, run, signal, folder } = attempt;
   const directory = input.bindir === undefined ? {} : { directory: input.bindir };
   const request = { serverVersionNum: snapshot.server.versionNum, purpose: 'dump' as const, ...directory };
@@ -31,6 +32,7 @@ export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot
   const write = (writing: Omit<ArtifactWriting, 'folder'>) => writeArtifact(deps, { ...writing, folder }, signal);
   const files: Artifact[] = [];
   const warnings: string[] = [...snapshot.warnings, ...tools.warnings];
+  const omitted: Omission[] = [...omissions];
 
   if (input.files.length > 0) {
     files.push(
@@ -52,7 +54,15 @@ export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot
   const ready = Promise.withResolvers<void>();
   const taking = deps.source.takeFingerprint(
     snapshot.settings,
-    { mode: input.fingerprint, snapshot: snapshot.id, lockTimeoutMs: input.lockTimeoutMs, onReady: async () => ready.resolve() },
+    {
+      mode: input.fingerprint,
+      snapshot: snapshot.id,
+      lockTimeoutMs: input.lockTimeoutMs,
+      onReady: async () => ready.resolve(),
+      ...(input.values === undefined ? {} : { values: input.values }),
+      ...(canary === undefined ? {} : { canary }),
+      onOmission: (omission) => void omitted.push(omission),
+    },
     either,
   );
   taking.catch(() => {});
@@ -92,7 +102,14 @@ export async function makeArtifacts(attempt: Attempt, snapshot: ExportedSnapshot
     artifacts.push(await write({ kind: 'fingerprint', open: () => bytesOf(JSON.stringify(taken.fingerprint)) }));
   }
   for (const text of warnings) deps.log({ type: 'warning', text });
-  return { artifacts, warnings, fingerprint: summarize(taken.fingerprint), pgDump: tools.version, partial: taken.warning !== undefined };
+  for (const { text, hint } of omitted) deps.log({ type: 'warning', text, hint });
+  return {
+    artifacts,
+    warnings: [...warnings, ...omitted.map(({ text }) => text)],
+    fingerprint: summarize(taken.fingerprint),
+    pgDump: tools.version,
+    partial: taken.warning !== undefined || omitted.length > 0,
+  };
 }
 
 /**

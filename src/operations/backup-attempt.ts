@@ -5,10 +5,12 @@ import type { Sealer } from '../crypto/sealer.ts';
 import type { SigningKey } from '../crypto/signature.ts';
 import type { Instant } from '../platform/clock.ts';
 import type { ProcessRunner } from '../platform/processes.ts';
+import { writeCanary } from '../postgres/canary.ts';
 import type { ConnectionSettings } from '../postgres/connection.ts';
 import { dumpDatabase } from '../postgres/dump.ts';
 import { takeFingerprint } from '../postgres/fingerprint.ts';
 import { dumpGlobals } from '../postgres/globals.ts';
+import type { NamedQuery } from '../postgres/named-values.ts';
 import { exportSnapshot } from '../postgres/snapshot.ts';
 import { findTools } from '../postgres/tools.ts';
 import type { Run, RunDeps } from './run.ts';
@@ -16,13 +18,14 @@ import type { Run, RunDeps } from './run.ts';
 /** What a backup takes from a database: the adapters of postgres/. */
 export interface DatabaseSource {
   readonly exportSnapshot: typeof exportSnapshot;
+  readonly writeCanary: typeof writeCanary;
   readonly findTools: typeof findTools;
   readonly dumpGlobals: typeof dumpGlobals;
   readonly dumpDatabase: typeof dumpDatabase;
   readonly takeFingerprint: typeof takeFingerprint;
 }
 
-export const postgres: DatabaseSource = { exportSnapshot, findTools, dumpGlobals, dumpDatabase, takeFingerprint };
+export const postgres: DatabaseSource = { exportSnapshot, writeCanary, findTools, dumpGlobals, dumpDatabase, takeFingerprint };
 
 export interface BackupDeps extends RunDeps {
   readonly source: DatabaseSource;
@@ -39,7 +42,12 @@ export interface BackupInput {
   readonly connection: ConnectionSettings;
   /** Folder of the client tools, where they are not to be searched for. */
   readonly bindir?: string;
+  /** `off` records neither values nor a canary. */
   readonly fingerprint: FingerprintMode;
+  /** Recorded with the fingerprint: what each query gives in the snapshot. */
+  readonly values?: readonly NamedQuery[];
+  /** The table that gets a row before the snapshot. Without it nothing is ever written to the database. */
+  readonly canary?: { readonly schema: string; readonly table: string };
   /** Absolute paths for the `files` artifact. */
   readonly files: readonly string[];
   /** Whether role password hashes go into the globals. */

@@ -19,6 +19,7 @@ import { sign } from '../crypto/signature.ts';
 import type { ExportedSnapshot } from '../postgres/snapshot.ts';
 import { makeArtifacts } from './backup-artifacts.ts';
 import { type Attempt, type BackupDeps, type BackupInput, postgres } from './backup-attempt.ts';
+import { takeSnapshot } from './backup-snapshot.ts';
 import { openRepository } from './repository.ts';
 import { CLEANUP_MS, type Run, startRun } from './run.ts';
 
@@ -92,13 +93,14 @@ async function attemptBackup(
   const attempt: Attempt = { deps, input, run, signal, folder: backupPrefix(input.database, run.id) };
 
   const repository = await openRepository(deps, signal);
-  await using snapshot = await run.phase('snapshot', 'taking the snapshot', () =>
-    deps.source.exportSnapshot(input.connection, { lockName: `jetbackup ${repository.id} ${input.database}`, signal }),
+  const taken = await run.phase('snapshot', 'taking the snapshot', () =>
+    takeSnapshot(attempt, `jetbackup ${repository.id} ${input.database}`),
   );
+  await using snapshot = taken.snapshot;
   let committing = false;
   try {
     const { previous, claim } = await prepare(attempt, snapshot);
-    const made = await whileClaimed(attempt, claim, () => makeArtifacts(attempt, snapshot));
+    const made = await whileClaimed(attempt, claim, () => makeArtifacts(attempt, taken));
     const unsigned: UnsignedManifest = {
       format: 1,
       id: run.id,

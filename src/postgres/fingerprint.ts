@@ -2,12 +2,15 @@ import type pg from 'pg';
 import * as z from 'zod';
 import type { Fingerprint, TableFingerprint } from '../core/fingerprint.ts';
 import type { FingerprintMode, FingerprintSummary } from '../core/manifest.ts';
+import type { Omission } from './beside.ts';
+import { type CanaryRow, readCanary } from './canary.ts';
 import type { ConnectionSettings } from './connection.ts';
 import { codeOf } from './database-errors.ts';
 import { largeObjectOwners, largeObjectsByFunction, largeObjectsByTable } from './fingerprint-digest.ts';
 import { describeServer, type FingerprintServer, type FingerprintSession, fingerprintError, openSession } from './fingerprint-session.ts';
 import { type Batch, batches, listTables, lockTables, readBatch, readSequences, type Table } from './fingerprint-tables.ts';
 import { readInventory } from './inventory.ts';
+import { type NamedQuery, readValues } from './named-values.ts';
 
 export { type CompareOptions, compareFingerprints, notes } from './fingerprint-compare.ts';
 
@@ -25,6 +28,12 @@ export interface FingerprintRequest {
    */
   readonly onReady?: () => Promise<void>;
   readonly onTable?: (done: number, total: number) => void;
+  /** Asked in the same snapshot, and recorded with what they gave; not in mode `off`. */
+  readonly values?: readonly NamedQuery[];
+  /** The row that was written before the snapshot, to be recorded as the snapshot shows it; not in mode `off`. */
+  readonly canary?: CanaryRow;
+  /** Told which of the values, or that the canary, is not recorded, and why. */
+  readonly onOmission?: (omission: Omission) => void;
 }
 
 const LOCK_TIMEOUT_MS = 60_000;
@@ -118,6 +127,10 @@ async function read(
     ...batches(rest).map((batch) => (client: pg.Client) => take(client, batch, 0)),
   ];
   await share(jobs, lead, others);
+  // By the lead, which has locked the tables: they cannot have been truncated, and nobody who waits for them stands in the way.
+  const omit = request.onOmission ?? (() => {});
+  const values = await readValues(lead, request.values ?? [], omit);
+  const canary = request.canary === undefined ? undefined : await readCanary(lead, request.canary, omit);
   return {
     version: 1,
     mode,
@@ -128,6 +141,8 @@ async function read(
       : { unread: unread.map(({ schema, name }) => ({ schema, name, reason: 'a standby has no rows of unlogged tables' })).sort(byName) }),
     sequences: sequences.sort(byName),
     largeObjects,
+    ...(values.length === 0 ? {} : { values }),
+    ...(canary === undefined ? {} : { canary }),
     inventory,
   };
 }

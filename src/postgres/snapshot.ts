@@ -39,7 +39,15 @@ const INSTANT = `'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`;
  */
 export async function exportSnapshot(
   settings: ConnectionSettings,
-  options: { readonly lockName: string; readonly signal?: AbortSignal },
+  options: {
+    readonly lockName: string;
+    /**
+     * Called once the lock is held and before the snapshot is taken, with the settings of this very server: what it commits
+     * there is in the snapshot, and no run that finds the lock taken comes so far.
+     */
+    readonly onLocked?: (settings: ConnectionSettings) => Promise<void>;
+    readonly signal?: AbortSignal;
+  },
 ): Promise<ExportedSnapshot> {
   const { signal } = options;
   const { client, settings: pinned } = await connect(settings, {
@@ -54,19 +62,15 @@ export async function exportSnapshot(
     const server = await readServer(client);
     // Before the snapshot is taken: what is replayed in between is in the snapshot, and makes the instant only too early.
     const replayed = server.standby ? await standbyInstant(client, settings) : undefined;
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     const key = advisoryKey(options.lockName);
-    const locked = await client.query<{ got: boolean }>('SELECT pg_try_advisory_xact_lock($1::int8) AS got', [key]);
-    if (locked.rows[0]?.got !== true) {
-      const holder = await advisoryHolder(client, key);
-      throw new JetbackupError(
-        'locked',
-        `another run is backing up ${describeConnection(settings)}: ${holder ?? 'its server process is not visible'}`,
-        {
-          hint: 'Wait for it to end. If it hangs, pg_terminate_backend() of that process frees the lock.',
-        },
-      );
+    if (options.onLocked !== undefined) {
+      await lock(client, 'pg_try_advisory_lock', key, settings);
+      await options.onLocked(pinned);
     }
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await lock(client, 'pg_try_advisory_xact_lock', key, settings);
+    // From here on the lock lives and dies with the transaction, as the snapshot does.
+    if (options.onLocked !== undefined) await client.query('SELECT pg_advisory_unlock($1::int8)', [key]);
     const { rows } = await client.query(
       `SELECT pg_export_snapshot() AS id, to_char(transaction_timestamp() AT TIME ZONE 'UTC', ${INSTANT}) AS instant`,
     );
@@ -98,6 +102,22 @@ export async function exportSnapshot(
     signal?.throwIfAborted();
     throw databaseError(error, settings, 'dump-failed');
   }
+}
+
+async function lock(
+  client: pg.Client,
+  how: 'pg_try_advisory_lock' | 'pg_try_advisory_xact_lock',
+  key: string,
+  settings: ConnectionSettings,
+): Promise<void> {
+  const { rows } = await client.query<{ got: boolean }>(`SELECT ${how}($1::int8) AS got`, [key]);
+  if (rows[0]?.got === true) return;
+  const holder = await advisoryHolder(client, key);
+  throw new JetbackupError(
+    'locked',
+    `another run is backing up ${describeConnection(settings)}: ${holder ?? 'its server process is not visible'}`,
+    { hint: 'Wait for it to end. If it hangs, pg_terminate_backend() of that process frees the lock.' },
+  );
 }
 
 async function assertHeld(client: pg.Client, lost: unknown, settings: ConnectionSettings): Promise<void> {

@@ -34,17 +34,21 @@ export function smallDatabase(clock: Clock, rows: () => readonly string[]): Data
     warnings: [],
   };
   return {
-    exportSnapshot: async (settings) => ({
-      id: 'simulated',
-      instant: clock.now(),
-      server,
-      instance: 'simulated',
-      source,
-      settings,
-      warnings: [],
-      assertHeld: async () => {},
-      [Symbol.asyncDispose]: async () => {},
-    }),
+    exportSnapshot: async (settings, { onLocked }) => {
+      await onLocked?.(settings);
+      return {
+        id: 'simulated',
+        instant: clock.now(),
+        server,
+        instance: 'simulated',
+        source,
+        settings,
+        warnings: [],
+        assertHeld: async () => {},
+        [Symbol.asyncDispose]: async () => {},
+      };
+    },
+    writeCanary: async () => undefined,
     findTools: async () => tools,
     dumpGlobals: async () => ({ stream: bytesOf('-- roles\n'), warnings: [] }),
     async *dumpDatabase() {

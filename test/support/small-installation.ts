@@ -10,7 +10,8 @@ import type { ProgressEvent } from '../../src/core/progress.ts';
 import { createOpener, createSealer } from '../../src/crypto/age.ts';
 import { generateIdentity, parseIdentities } from '../../src/crypto/identities.ts';
 import { generateSigningKey, loadSigningKey } from '../../src/crypto/signature.ts';
-import { type BackupInput, backup } from '../../src/operations/backup.ts';
+import { type BackupInput, type BackupResult, backup } from '../../src/operations/backup.ts';
+import type { DatabaseSource } from '../../src/operations/backup-attempt.ts';
 import { acceptBackup, type MarkInput, markBackup } from '../../src/operations/mark.ts';
 import { type PruneInput, type PruneResult, prune } from '../../src/operations/prune.ts';
 import { initRepository } from '../../src/operations/repository.ts';
@@ -32,10 +33,12 @@ export interface SmallOptions {
   readonly rows: () => readonly string[];
   readonly policy: RetentionPolicy;
   readonly timeZone?: string;
+  /** What is different about the database. */
+  readonly source?: Partial<DatabaseSource>;
 }
 
 /** The real use cases over a store and a clock of the test's choice, and a database that costs no time. */
-export async function openSmallInstallation({ store, clock, rows, policy, timeZone = 'UTC' }: SmallOptions) {
+export async function openSmallInstallation({ store, clock, rows, policy, timeZone = 'UTC', source = {} }: SmallOptions) {
   const never = new AbortController().signal;
   const { id: repository } = await initRepository({ store, clock }, { recoveryText: '' }, never);
   const { identity, recipient } = await generateIdentity();
@@ -47,7 +50,7 @@ export async function openSmallInstallation({ store, clock, rows, policy, timeZo
   };
   const common = { clock, log, host: 'test', version: '0.0.0', redact: (text: string) => text, publicKeys };
   const backupDeps = {
-    ...{ source: smallDatabase(clock, rows), processes: createProcessRunner(), env: {} },
+    ...{ source: { ...smallDatabase(clock, rows), ...source }, processes: createProcessRunner(), env: {} },
     ...{ codec: createCodec('gzip', { level: 1, parallel: 1 }), sealer: createSealer([recipient]), signingKey },
   };
   const opener = createOpener(parseIdentities(identity, 'the test'));
@@ -74,6 +77,10 @@ export async function openSmallInstallation({ store, clock, rows, policy, timeZo
     warnings,
     async backup(change: Partial<BackupInput> = {}, over: ObjectStore = store): Promise<Manifest> {
       return (await backup({ ...common, ...backupDeps, store: over }, { ...input, ...change }, never)).manifest;
+    },
+    /** The same, with whether it was done in part. */
+    backedUp(change: Partial<BackupInput>): Promise<BackupResult> {
+      return backup({ ...common, ...backupDeps, store }, { ...input, ...change }, never);
     },
     prune(change: Partial<PruneInput> = {}, over: ObjectStore = store): Promise<PruneResult> {
       return prune({ ...common, store: over }, { ...retention, ...change }, never);

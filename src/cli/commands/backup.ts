@@ -143,6 +143,8 @@ function inputFor({ config, composed, context }: Session, database: DatabaseConf
     database: database.name,
     connection: composed.connection(database),
     fingerprint: database.fingerprint,
+    values: database.values,
+    ...(database.canary === undefined ? {} : { canary: database.canary }),
     files: database.files,
     rolePasswords: database.rolePasswords,
     lockTimeoutMs: database.lockTimeoutMs,

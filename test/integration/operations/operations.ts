@@ -7,6 +7,7 @@ import { createOpener, createSealer } from '../../../src/crypto/age.ts';
 import { generateIdentity, parseIdentities } from '../../../src/crypto/identities.ts';
 import { generateSigningKey, loadSigningKey } from '../../../src/crypto/signature.ts';
 import { type BackupDeps, type BackupInput, type BackupResult, backup, postgres } from '../../../src/operations/backup.ts';
+import type { DatabaseSource } from '../../../src/operations/backup-attempt.ts';
 import { initRepository } from '../../../src/operations/repository.ts';
 import { type RestoreDeps, type RestoreInput, restore } from '../../../src/operations/restore.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
@@ -16,6 +17,13 @@ import type { ObjectStore } from '../../../src/storage/store.ts';
 import { clientTools } from '../../support/client-tools.ts';
 import type { PostgresServer } from '../../support/postgres.ts';
 
+export interface BackupChange {
+  readonly input?: Partial<BackupInput>;
+  readonly clock?: Clock;
+  readonly source?: DatabaseSource;
+  readonly signal?: AbortSignal;
+}
+
 /** The use cases over real parts, with a store and a clock of the test's choice. */
 export interface Workshop extends AsyncDisposable {
   /** Warnings and notes so far. */
@@ -23,7 +31,7 @@ export interface Workshop extends AsyncDisposable {
   /** Where the client programs put their temporary files. */
   readonly temporary: string;
   init(store: ObjectStore): Promise<void>;
-  backup(store: ObjectStore, change?: { input?: Partial<BackupInput>; clock?: Clock; signal?: AbortSignal }): Promise<BackupResult>;
+  backup(store: ObjectStore, change?: BackupChange): Promise<BackupResult>;
   /** Restores as `restored`. */
   restore(store: ObjectStore, change?: Partial<RestoreInput>, signal?: AbortSignal): ReturnType<typeof restore>;
   readonly backupDeps: Omit<BackupDeps, 'store'>;
@@ -68,12 +76,12 @@ export async function openWorkshop(server: PostgresServer, database: string): Pr
     backupDeps,
     restoreDeps,
     init: async (store) => void (await initRepository({ store, clock: systemClock }, { recoveryText: '' }, never)),
-    backup(store, { input = {}, clock = systemClock, signal = never } = {}) {
+    backup(store, { input = {}, clock = systemClock, source = postgres, signal = never } = {}) {
       const whole: BackupInput = {
         ...{ database, connection, bindir, fingerprint: 'content', files: [], rolePasswords: true, tags: {} },
         ...{ lockTimeoutMs: 5_000, lockRetries: 0, ...input },
       };
-      return backup({ ...backupDeps, clock, store }, whole, signal);
+      return backup({ ...backupDeps, clock, source, store }, whole, signal);
     },
     restore(store, change = {}, signal = never) {
       const whole: RestoreInput = {

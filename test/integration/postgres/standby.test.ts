@@ -1,5 +1,6 @@
 import { getContainerRuntimeClient } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeCanary } from '../../../src/postgres/canary.ts';
 import { type ConnectionSettings, openClient, parseConnection } from '../../../src/postgres/connection.ts';
 import { exportSnapshot } from '../../../src/postgres/snapshot.ts';
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
@@ -42,6 +43,14 @@ describe('a standby as the source', () => {
     expect(snapshot.server.standby).toBe(true);
     expect(snapshot.instant.epochMilliseconds).toBeLessThan(Date.now());
     expect(snapshot.warnings).toEqual([expect.stringContaining('unlogged tables: 1')]);
+  });
+
+  it('takes no canary, and says where to take the backup from instead', async () => {
+    const row = { schema: 'public', table: 'jetbackup_canary', backup: 'of the standby', lockTimeoutMs: 1_000 };
+    expect(await writeCanary(settings, row, new AbortController().signal)).toEqual({
+      text: 'no canary was written: the source is a standby, which takes no writes',
+      hint: expect.stringContaining('primary'),
+    });
   });
 
   it('is told from its primary, which is the same cluster', async () => {

@@ -47,7 +47,17 @@ describe('docs/CONFIGURATION.md', () => {
 
   it('shows a file that is valid, and every key that there is', () => {
     const [yaml = ''] = blocks(text, 'yaml');
-    for (const path of [[], ['databases', 0], ['encryption'], ['signing'], ['compression'], ['restore'], ['prune']]) {
+    for (const path of [
+      [],
+      ['databases', 0],
+      ['encryption'],
+      ['signing'],
+      ['compression'],
+      ['restore'],
+      ['prune'],
+      ['verify'],
+      ['objectives'],
+    ]) {
       for (const key of knownKeys(path)) expect(yaml, key).toMatch(new RegExp(`\\b${key}:`));
     }
     for (const key of knownKeys(['retention'])) expect(text, key).toContain(`\`${key}\``);

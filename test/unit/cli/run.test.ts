@@ -179,6 +179,23 @@ describe('backup', () => {
     expect(seen.backup?.keepUntil?.toString()).toBe('2027-05-20T11:00:00Z');
   });
 
+  it('records the values and writes the canary that are configured, and no canary that is not', async () => {
+    const seen: { backup?: BackupInput } = {};
+    writeFileSync(
+      join(directory, 'jetbackup.yaml'),
+      `repository: file:///backups
+databases: [{ name: shop, url: "postgres://app@db/shop", values: [{ name: orders, sql: TABLE n }], canary: ops.canary }]\n`,
+    );
+    await typed('backup', { operations: works(seen), env: { JETBACKUP_CONFIG: join(directory, 'jetbackup.yaml') } });
+    expect(seen.backup).toMatchObject({
+      values: [{ name: 'orders', sql: 'TABLE n' }],
+      canary: { schema: 'ops', table: 'canary' },
+    });
+    await typed('backup', { operations: works(seen) });
+    expect(seen.backup).toMatchObject({ values: [] });
+    expect(seen.backup).not.toHaveProperty('canary');
+  });
+
   it('prints a document as documented', async () => {
     const document = documents.backup.parse(json(await typed('backup --json', { operations: works() })));
     expect(document.backups[0]).toMatchObject({ id: ID, dumpBytes: 5_000_000, storedBytes: 1_000_000, seconds: 8 });
