@@ -468,7 +468,8 @@ interface Attribution {
   verdictOn(error: unknown): Promise<JetbackupError>;
 }
 
-function attribution(sandbox: Sandbox, signal: AbortSignal): Attribution {
+/** `isOlder`: the sandbox's server is of an older minor or major than the source, and may not know what that one keeps. */
+function attribution({ sandbox, isOlder }: { readonly sandbox: Sandbox; readonly isOlder: boolean }, signal: AbortSignal): Attribution {
   return {
     async neverTheBackup(work) {
       try {
@@ -483,6 +484,7 @@ function attribution(sandbox: Sandbox, signal: AbortSignal): Attribution {
       if (!isJetbackupError(error, 'damaged', 'not-authentic', 'restore-failed', 'role-missing'))
         throw await asUnverified(error, sandbox, signal);
       const isOfTheStream = isJetbackupError(error, 'damaged', 'not-authentic');
+      if (!isOfTheStream && isOlder) throw await asUnverified(error, sandbox, signal, OLDER_HINT);
       if (!isOfTheStream && (isOfTheSandbox(error) || (await sandbox.trouble(signal)) !== undefined))
         throw await asUnverified(error, sandbox, signal);
       return error;
@@ -501,7 +503,10 @@ function isOfTheSandbox(error: JetbackupError): boolean {
 const ownCodes =
   /^(?:storage-|repository-|key-|config-|usage$|locked$|interrupted$|terminated$|unverified$|sandbox-unavailable$|no-backup$|bug$)/;
 
-async function asUnverified(error: unknown, sandbox: Sandbox, signal: AbortSignal): Promise<unknown> {
+const OLDER_HINT =
+  'The sandbox is older than the server that was backed up, which may be why. Verify in one of the same minor version or newer: pull the image again, or update the PostgreSQL packages.';
+
+async function asUnverified(error: unknown, sandbox: Sandbox, signal: AbortSignal, remedy?: string): Promise<unknown> {
   if (isJetbackupError(error) && ownCodes.test(error.code)) return error;
   const trouble = await sandbox.trouble(signal).catch((cause: unknown) => messageOf(cause));
   const hint =
