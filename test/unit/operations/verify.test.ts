@@ -230,6 +230,21 @@ describe('a verification that could not be made', () => {
       'unverified',
     ],
     [
+      'the sandbox is of an older minor version, and pg_restore complains',
+      {
+        restorer: fakeRestorer({
+          inspectTarget: async (settings) => {
+            const state = await fakeRestorer().inspectTarget(settings);
+            return { ...state, server: { ...state.server, versionNum: state.server.versionNum - 1 } };
+          },
+          restoreArchive: async () => {
+            throw new JetbackupError('restore-failed', 'unrecognized parameter "new_in_this_minor"');
+          },
+        }),
+      },
+      'unverified',
+    ],
+    [
       'there are no client programs',
       {
         restorer: fakeRestorer({

@@ -1,0 +1,68 @@
+import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
+import type { Sandbox } from '../verify/sandbox.ts';
+
+/** Tells whose fault a failure is. */
+export interface Attribution {
+  /** What fails in here fails because of the sandbox, or of ourselves. */
+  neverTheBackup<T>(work: () => Promise<T>): Promise<T>;
+  /** The error, where the backup is to blame; throws it, as `unverified` where it is none of ours, otherwise. */
+  verdictOn(error: unknown): Promise<JetbackupError>;
+}
+
+/** `isOlder`: the sandbox's server is of an older minor or major than the source, and may not know what that one keeps. */
+export function attribution(
+  { sandbox, isOlder }: { readonly sandbox: Sandbox; readonly isOlder: boolean },
+  signal: AbortSignal,
+): Attribution {
+  return {
+    async neverTheBackup(work) {
+      try {
+        return await work();
+      } catch (error) {
+        signal.throwIfAborted();
+        throw await asUnverified(error, sandbox, signal);
+      }
+    },
+    async verdictOn(error) {
+      signal.throwIfAborted();
+      if (!isJetbackupError(error, 'damaged', 'not-authentic', 'restore-failed', 'role-missing'))
+        throw await asUnverified(error, sandbox, signal);
+      const isOfTheStream = isJetbackupError(error, 'damaged', 'not-authentic');
+      if (!isOfTheStream && isOlder) throw await asUnverified(error, sandbox, signal, OLDER_HINT);
+      if (!isOfTheStream && (isOfTheSandbox(error) || (await sandbox.trouble(signal)) !== undefined))
+        throw await asUnverified(error, sandbox, signal);
+      return error;
+    },
+  };
+}
+
+/** What PostgreSQL says when it, its disk or its machine is at its end, or lacks what is not in a database: no word about the backup. */
+const sandboxSymptoms =
+  /No space left on device|could not (?:extend|write|open|fsync|resize)[^:]*: |out of (?:shared )?memory|server closed the connection|terminating connection|the database system is|could not create locale|could not connect|Cannot allocate memory|Disk quota exceeded/i;
+
+function isOfTheSandbox(error: JetbackupError): boolean {
+  return sandboxSymptoms.test(error.message) || (error.cause !== undefined && sandboxSymptoms.test(messageOf(error.cause)));
+}
+
+const ownCodes =
+  /^(?:storage-|repository-|key-|config-|usage$|locked$|interrupted$|terminated$|unverified$|sandbox-unavailable$|no-backup$|bug$)/;
+
+const OLDER_HINT =
+  'The sandbox is older than the server that was backed up, which may be why. Verify in one of the same minor version or newer: pull the image again, or update the PostgreSQL packages.';
+
+/** The error as what it is for a verification: nothing is known. What has a code of its own for that keeps it. */
+export async function asUnverified(error: unknown, sandbox: Sandbox, signal: AbortSignal, remedy?: string): Promise<unknown> {
+  if (isJetbackupError(error) && ownCodes.test(error.code)) return error;
+  const trouble = await sandbox.trouble(signal).catch((cause: unknown) => messageOf(cause));
+  const own = isJetbackupError(error) ? error.hint : undefined;
+  const hint = remedy ?? own ?? 'The backup is neither proven nor found bad. Verify it again.';
+  const why = trouble === undefined ? '' : ` (${trouble})`;
+  return new JetbackupError(
+    'unverified',
+    `the verification could not go on in the sandbox, ${sandbox.description}${why}: ${messageOf(error)}`,
+    {
+      cause: error,
+      hint,
+    },
+  );
+}

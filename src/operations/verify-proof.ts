@@ -1,0 +1,69 @@
+import { manifestKey, proofKey } from '../catalog/layout.ts';
+import { manifestDigest, writeProof } from '../catalog/proofs.ts';
+import { JetbackupError } from '../core/errors.ts';
+import type { RunRecord } from '../core/run-record.ts';
+import { signDocument } from '../crypto/signature.ts';
+import { recoveryFigures } from './recovery-gap.ts';
+import { CLEANUP_MS, type Run } from './run.ts';
+import type { VerifyDeps, VerifyInput } from './verify-deps.ts';
+import { type Found, recordOf, recordOfCheck } from './verify-record.ts';
+
+export interface Concluded {
+  readonly run: Run;
+  readonly found: Found;
+}
+
+/** Signs the result and puts it beside the backup. Returns whether it lies there. */
+export async function attach(
+  deps: VerifyDeps,
+  { run, found, repository, outcome }: Concluded & { readonly repository: string; readonly outcome: 'proven' | 'failed' },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { manifest, sandbox, checks, rtoSeconds } = found;
+  // What is not authentic is nobody's backup: there is nothing to attach a proof to.
+  if (manifest === undefined) return false;
+  if (deps.signingKey === undefined) {
+    deps.log({
+      type: 'warning',
+      text: 'there is no signing key here: the result stands in the run record only, and the backup does not count as proven',
+      hint: 'Give this host a signing key of its own (signing.keyFile), and add its public key to signing.publicKey wherever backups are listed or pruned.',
+    });
+    return false;
+  }
+  const proof = signDocument(
+    {
+      ...{ format: 1 as const, kind: 'proof' as const, repository, database: manifest.database, backup: manifest.id },
+      manifestSha256: manifestDigest(manifest),
+      run: run.id,
+      startedAt: run.startedAt.toString({ smallestUnit: 'millisecond' }),
+      madeAt: deps.clock.now().toString({ smallestUnit: 'millisecond' }),
+      by: deps.by,
+      jetbackup: deps.version,
+      ...{ outcome, sandbox, checks: checks.map(recordOfCheck), phases: [...run.phases()], rtoSeconds: rtoSeconds ?? null },
+    },
+    deps.signingKey,
+  );
+  await writeProof(deps.store, proof, signal);
+  // A prune may have been deleting it meanwhile: then a proof would be all that is left of it.
+  if ((await deps.store.stat(manifestKey(manifest.database, manifest.id), signal)) !== undefined) return true;
+  await deps.store.delete(proofKey(manifest.database, manifest.id), AbortSignal.timeout(CLEANUP_MS));
+  return false;
+}
+
+/** The run record of a verification that came to its end. */
+export async function conclude(
+  deps: VerifyDeps,
+  input: VerifyInput,
+  { run, found }: Concluded,
+  { outcome, attached }: { readonly outcome: 'proven' | 'failed'; readonly attached: boolean },
+  signal: AbortSignal,
+): Promise<RunRecord> {
+  const figures = await recoveryFigures(deps.store, { database: input.database, now: run.startedAt }, signal);
+  const verification = recordOf(input.jobs, found, { outcome, attached, worstGapSeconds: figures.worstGapSeconds });
+  const rpo = figures.newest === undefined ? {} : { rpoSeconds: run.startedAt.since(figures.newest).total('seconds') };
+  const rto = found.rtoSeconds === undefined ? {} : { rtoSeconds: found.rtoSeconds };
+  const recorded = { backup: input.id, ...rpo, ...rto, verification };
+  if (outcome === 'proven') return await run.succeeded(recorded);
+  const failed = found.checks.filter(({ status }) => status === 'fail').map(({ id }) => id);
+  return await run.found(new JetbackupError('check-failed', `failed: ${failed.join(', ')}`), recorded);
+}
