@@ -66,19 +66,22 @@ export async function makeRoles(
   signal: AbortSignal,
 ): Promise<Roles> {
   const { restorer } = deps;
-  const missing = async () => {
-    const { roles } = await restorer.inspectTarget(sandbox.settings, signal);
-    return manifest.source.roles.filter((role) => !roles.has(role));
+  const look = async () => {
+    const { roles, isSuperuser } = await restorer.inspectTarget(sandbox.settings, signal);
+    return { gone: manifest.source.roles.filter((role) => !roles.has(role)), isSuperuser };
   };
   if (!sandbox.isOurs) {
-    const gone = await missing();
-    const how = gone.length === 0 ? 'the server has the roles of its own' : 'the server lacks some roles: everything belongs to its user';
+    const { gone, isSuperuser } = await look();
+    // Nobody else may give away what he made, not even to a role that is there.
+    const noOwner = gone.length > 0 || !isSuperuser;
+    const why = gone.length > 0 ? 'the server lacks some roles' : 'its user is no superuser';
+    const how = noOwner ? `${why}: everything belongs to that user` : 'the server has the roles of its own';
     record.add('roles', { status: 'skip', message: `roles are not made on a server that is not ours; ${how}` });
-    return { globals: undefined, noOwner: gone.length > 0 };
+    return { globals: undefined, noOwner };
   }
   const started = deps.clock.monotonicMs();
   const loaded = sql === undefined ? undefined : await restorer.loadGlobals(sandbox.settings, sql, signal);
-  const gone = await missing();
+  const { gone } = await look();
   // So that the rest can be looked at all the same.
   if (gone.length > 0) await restorer.createRoles(sandbox.settings, gone, signal);
   const ms = deps.clock.monotonicMs() - started;

@@ -126,7 +126,7 @@ export async function contentsOf(server: PostgresServer, database: string): Prom
 }
 
 /** Two tables with a foreign key and an index; `megabytes` of dump that hardly compresses. */
-export async function createSample(server: PostgresServer, database: string, megabytes: number): Promise<void> {
+export async function createSample(server: Pick<PostgresServer, 'query'>, database: string, megabytes: number): Promise<void> {
   await server.query(`CREATE DATABASE ${database}`);
   await server.query(
     `CREATE TABLE account (id int PRIMARY KEY, name text NOT NULL);

@@ -47,8 +47,9 @@ export async function makeCluster(
   const args = [
     ...[`--pgdata=${dataOf(cluster)}`, `--username=${wanted.superuser}`],
     ...[`--pwfile=${passwordFile}`, '--auth=scram-sha-256'],
-    // The database gets the source's own encoding and locale later. Nothing of this one need survive a crash.
-    ...['--encoding=UTF8', '--no-locale', '--no-sync', '--no-instructions'],
+    // The database gets the source's own encoding and locale later. Nothing of this one need survive a crash, and what is left of a
+    // failure is removed with the whole directory, its shared memory too.
+    ...['--encoding=UTF8', '--no-locale', '--no-sync', '--no-instructions', '--no-clean'],
   ];
   const command = { program: programs.initdb, args, env, directory, ...(account === undefined ? {} : { account }) };
   try {
@@ -74,6 +75,12 @@ function initdbFailed(failed: ProcessFailed, { directory, account }: Cluster, pa
   });
 }
 
+/**
+ * Segments of parallel workers and of the statistics lie in the data directory and go with it. In /dev/shm they outlive a server that
+ * was killed, with rows in them, and little fits in there where we run in a container.
+ */
+const defaults = { dynamic_shared_memory_type: 'mmap' };
+
 /** What is not for anybody to choose: where its files are, that only we reach it, and that its log comes to us. Pure. */
 export function configuration(settings: Readonly<Record<string, string>>, directory: string): string {
   const ours: Record<string, string> = {
@@ -96,7 +103,7 @@ export function configuration(settings: Readonly<Record<string, string>>, direct
     // A server that lost a process to the machine's lack of memory should say so, and not begin again under our feet.
     restart_after_crash: 'off',
   };
-  const lines = Object.entries({ ...settings, ...ours }).map(([name, value]) => `${name} = ${quoted(value)}\n`);
+  const lines = Object.entries({ ...defaults, ...settings, ...ours }).map(([name, value]) => `${name} = ${quoted(value)}\n`);
   return `\n# Of jetbackup. The last value of a name holds.\n${lines.join('')}`;
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chown, lstat, mkdtemp, readdir } from 'node:fs/promises';
+import { chown, lstat, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collect } from '../../core/bytes.ts';
 import { JetbackupError, messageOf } from '../../core/errors.ts';
@@ -62,6 +62,7 @@ export async function makeSandboxDirectory(parent: string, account: Account | un
 export async function removeSandboxDirectory(path: string, deps: DirectoryDeps): Promise<number> {
   try {
     const ended = await stopServersIn(path, deps);
+    await removeSharedMemory(path, deps);
     // The program, and not Node.js, whose way down a directory can be led astray by links that somebody changes meanwhile: what was
     // restored may have run as the server's user, and we may be root.
     const command = { program: 'rm', args: ['-rf', '--', path], env: { PATH: deps.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' } };
@@ -73,6 +74,24 @@ export async function removeSandboxDirectory(path: string, deps: DirectoryDeps):
       hint: `It holds a copy of the data. Remove it by hand: rm -rf ${path}`,
     });
   }
+}
+
+/**
+ * The System V segment by which a data directory is kept from being used twice (sysv_shmem.c). A server that ended in whatever order
+ * has removed it, and the file that names it; one that was killed has not, and a machine has only so many (SHMMNI).
+ */
+async function removeSharedMemory(path: string, { processes, env }: DirectoryDeps): Promise<void> {
+  const file = join(path, 'data', 'postmaster.pid');
+  const [directory, stat] = await Promise.all([lstat(path).catch(() => undefined), lstat(file).catch(() => undefined)]);
+  if (directory === undefined || stat?.isFile() !== true) return;
+  // The seventh line: key and id (pidfile.h).
+  const id = /^\s*\d+\s+(\d+)\s*$/.exec((await readFile(file, 'utf8')).split('\n')[6] ?? '')?.[1];
+  if (id === undefined) return;
+  // As its owner, who can remove no other's, whatever somebody wrote into that file.
+  const account = process.getuid?.() === 0 ? { account: { uid: directory.uid, gid: directory.gid } } : {};
+  const command = { program: 'ipcrm', args: ['-m', id], env: { PATH: env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' }, ...account };
+  // Without the program, or where it is gone by now, 56 bytes are not worth a complaint.
+  await collect(processes.output(command), 4096).catch(() => {});
 }
 
 /** The sandboxes below `parent` that no run needs any more. Throws `sandbox-unavailable` where `parent` cannot be looked into. */

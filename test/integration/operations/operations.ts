@@ -38,7 +38,7 @@ export interface Workshop extends AsyncDisposable {
   readonly restoreDeps: Omit<RestoreDeps, 'store'>;
 }
 
-export async function openWorkshop(server: PostgresServer, database: string): Promise<Workshop> {
+export async function openWorkshop(server: Pick<PostgresServer, 'major' | 'url'>, database: string): Promise<Workshop> {
   const temporary = await mkdtemp(join(tmpdir(), 'jetbackup-operations-'));
   const { directory: bindir } = await clientTools(server.major);
   const { identity, recipient } = await generateIdentity();

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, lstat, mkdir, mkdtemp, readdir, rm, stat, statfs, symlink, utimes, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, statfs, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -34,6 +34,10 @@ const failure = (promise: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
+/** Ids of the System V segments of this machine. */
+const sharedMemory = async () => (await readFile('/proc/sysvipc/shm', 'utf8')).split('\n').map((line) => line.trim().split(/\s+/)[1]);
+const sharedMemoryIn = async (pidFile: string) => (await readFile(pidFile, 'utf8')).split('\n')[6]?.trim().split(/\s+/)[1];
+
 /** The path of something in the only sandbox below `directory`, once it is there. */
 async function appears(...path: string[]): Promise<string> {
   let found = '';
@@ -62,13 +66,14 @@ describe.skipIf(programs === undefined)(`a sandbox of this machine's own program
       sandbox,
       `SELECT current_user, rolsuper, current_setting('server_encoding') AS encoding, inet_server_addr() AS address,
               current_setting('listen_addresses') AS listens, current_setting('fsync') AS fsync,
-              current_setting('work_mem') AS work_mem, current_setting('jetbackup.test') AS quoted
+              current_setting('work_mem') AS work_mem, current_setting('jetbackup.test') AS quoted,
+              current_setting('dynamic_shared_memory_type') AS segments
          FROM pg_roles WHERE rolname = current_user`,
     );
     expect(settings).toEqual([
       {
         ...{ current_user: 'The owner: ä', rolsuper: true, encoding: 'UTF8', address: null, listens: '' },
-        ...{ fsync: 'off', work_mem: '7MB', quoted: "it's \\ here" },
+        ...{ fsync: 'off', work_mem: '7MB', quoted: "it's \\ here", segments: 'mmap' },
       },
     ]);
     expect(await sandbox.trouble()).toBeUndefined();
@@ -185,13 +190,17 @@ describe.skipIf(programs === undefined)(`a sandbox of this machine's own program
     expect(await sandbox.trouble()).toMatch(/server process .* was terminated by signal 9: Killed$/);
   });
 
-  it('says that its server is gone when the postmaster is killed', async () => {
+  it('says that its server is gone when the postmaster is killed, and its shared memory goes, too', async () => {
     await using sandbox = await provider({ directory }).start(request(), never);
     const working = failure(query(sandbox, 'SELECT pg_sleep(60)'));
     const [row] = await query(sandbox, "SELECT pg_read_file('postmaster.pid') AS text");
     process.kill(Number.parseInt(String(row?.['text']), 10), 'SIGKILL');
     expect(await working).toBeInstanceOf(Error);
     expect(await sandbox.trouble()).toMatch(/^its server was killed by SIGKILL/);
+    const segment = await sharedMemoryIn(await appears('data', 'postmaster.pid'));
+    expect(await sharedMemory()).toContain(segment);
+    await sandbox[Symbol.asyncDispose]();
+    expect(await sharedMemory()).not.toContain(segment);
   });
 
   it('ends with a run that ends at once', async () => {

@@ -1,0 +1,73 @@
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { postgresRestorer } from '../../../src/operations/restorer.ts';
+import { verifyBackup } from '../../../src/operations/verify.ts';
+import { systemClock } from '../../../src/platform/clock.ts';
+import { parseConnection, withDatabase } from '../../../src/postgres/connection.ts';
+import { findServerPrograms } from '../../../src/postgres/server-programs.ts';
+import type { Sandbox, SandboxProvider } from '../../../src/verify/sandbox.ts';
+import { serverSandboxes } from '../../../src/verify/sandboxes/server.ts';
+import { createSample } from '../../support/installation.ts';
+import { createMemoryStore, type MemoryStore } from '../../support/memory-store.ts';
+import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
+import { leftOn, openWorkshop, type Workshop } from '../operations/operations.ts';
+import { localDeps, provider, query, request } from './local-sandboxes.ts';
+
+const DATABASE = 'source';
+const never = new AbortController().signal;
+const programs = await findServerPrograms(localDeps(), { major: 15 }).catch(() => undefined);
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp('/tmp/jb-places-');
+  await chmod(directory, 0o755);
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+/** Backs the sample database up and verifies that in a sandbox. */
+async function verified(workshop: Workshop, sandboxes: SandboxProvider) {
+  const store: MemoryStore = createMemoryStore({ clock: systemClock });
+  await workshop.init(store);
+  const { id } = (await workshop.backup(store)).manifest;
+  const { signingKey } = workshop.backupDeps;
+  const deps = { ...workshop.restoreDeps, store, signingKey, sandboxes, restorer: postgresRestorer, by: 'test@here' };
+  const input = { database: DATABASE, id, profile: 'fast' as const, jobs: 2, queries: [], queryTimeoutMs: 60_000, amcheckBytes: 0 };
+  const { outcome, checks, sandbox } = await verifyBackup(deps, input, never);
+  const failed = checks.filter(({ status }) => status === 'fail');
+  const restored = checks.find((check) => check.id === 'restore')?.status;
+  return { outcome, failed, restored, kind: sandbox?.kind, profile: sandbox?.profile };
+}
+
+/** A server of the very version of the sandbox. */
+const asServer = (sandbox: Sandbox): Pick<PostgresServer, 'major' | 'url' | 'query'> => {
+  const { hosts, user, password } = sandbox.settings;
+  return {
+    major: 15,
+    url: (database) => `postgres://${user}:${password?.reveal()}@/${database}?host=${encodeURIComponent(hosts[0]?.host ?? '')}`,
+    query: (sql, database = 'postgres') =>
+      query({ ...sandbox, settings: withDatabase(sandbox.settings, database) }, `SET search_path = public; ${sql}`),
+  };
+};
+
+it.skipIf(programs?.major !== 15)('a backup is proven in a cluster of this machine, of which nothing is left', async () => {
+  const local = provider({ directory });
+  await using source = await local.start(request({ major: 15 }), never);
+  const server = asServer(source);
+  await query(source, `CREATE DATABASE ${DATABASE}`);
+  await createSample({ query: async (sql, database) => (database === undefined ? [] : await server.query(sql, database)) }, DATABASE, 1);
+  await using workshop = await openWorkshop(server, DATABASE);
+  const before = await readdir(directory);
+  expect(await verified(workshop, local)).toEqual({ outcome: 'proven', failed: [], restored: 'pass', kind: 'local', profile: 'fast' });
+  expect(await readdir(directory)).toEqual(before);
+});
+
+it('a backup is proven on a server that is provided, by a user who may do no more than make databases, and none is left', async () => {
+  await using server: PostgresServer = await startPostgres(15, { tmpfs: true });
+  await createSample(server, DATABASE, 1);
+  await using workshop = await openWorkshop(server, DATABASE);
+  await server.query("CREATE ROLE verifier LOGIN CREATEDB PASSWORD 'verifier'");
+  const settings = parseConnection({ url: `postgres://verifier:verifier@${server.host}:${server.port}/`, env: {} });
+  const result = await verified(workshop, serverSandboxes(settings));
+  expect(result).toEqual({ outcome: 'proven', failed: [], restored: 'pass', kind: 'server', profile: null });
+  expect(await leftOn(server)).toEqual([]);
+});
