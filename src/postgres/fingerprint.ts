@@ -9,7 +9,14 @@ import { describeServer, type FingerprintServer, type FingerprintSession, finger
 import { type Batch, batches, listTables, lockTables, readBatch, readSequences, type Table } from './fingerprint-tables.ts';
 import { readInventory } from './inventory.ts';
 
-export { type CompareOptions, compareFingerprints, notes } from './fingerprint-compare.ts';
+export {
+  type CompareOptions,
+  compareFingerprints,
+  digestsCompare,
+  notes,
+  otherExtensionVersions,
+  refreshedViews,
+} from './fingerprint-compare.ts';
 
 export interface FingerprintRequest {
   readonly mode: FingerprintMode;
