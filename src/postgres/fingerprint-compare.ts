@@ -62,7 +62,8 @@ const word = (name: string) => (/^[a-z_][a-z0-9_$]*$/.test(name) ? name : `"${na
 const displayed = ({ schema, name }: { readonly schema: string; readonly name: string }) => `${word(schema)}.${word(name)}`;
 const rowsOf = (count: number) => `${count} ${count === 1 ? 'row' : 'rows'}`;
 
-function digestsCompare({ expected, actual }: Pick<Sides, 'expected' | 'actual'>): boolean {
+/** Whether the digests of the two say anything about each other: the servers hash alike and the databases are of one encoding. */
+export function digestsCompare({ expected, actual }: Pick<Sides, 'expected' | 'actual'>): boolean {
   return expected.server?.probe === actual.server?.probe && expected.server?.encoding === actual.server?.encoding;
 }
 
@@ -228,10 +229,14 @@ function isOwners(item: string, before: InventoryEntry, now: InventoryEntry): bo
  * is installed; materialized views hold what their queries gave at the time, and the restore has refreshed them.
  */
 export function notes(expected: Fingerprint, actual: Fingerprint): string[] {
-  const versions = otherVersions(expected, actual).map(
+  return [...otherExtensionVersions(expected, actual), ...refreshedViews(expected, actual)];
+}
+
+/** The first half of `notes`: extensions. */
+export function otherExtensionVersions(expected: Fingerprint, actual: Fingerprint): string[] {
+  return otherVersions(expected, actual).map(
     ({ name, before, now }) => `the extension ${name} is of version ${now}, at backup ${before}: a restore installs the target's own`,
   );
-  return [...versions, ...refreshedViews(expected, actual)];
 }
 
 interface OtherVersion {
@@ -249,8 +254,8 @@ function otherVersions(expected: Fingerprint, actual: Fingerprint): OtherVersion
   });
 }
 
-/** Materialized views that hold something else after their refresh: they were stale, or their queries give what differs each time. */
-function refreshedViews(expected: Fingerprint, actual: Fingerprint): string[] {
+/** The second half: materialized views that hold something else after their refresh. They were stale, or their queries give what differs each time. */
+export function refreshedViews(expected: Fingerprint, actual: Fingerprint): string[] {
   const content = digestsCompare({ expected, actual });
   const after = new Map(actual.tables.map((table) => [keyOf(table), table]));
   return expected.tables.flatMap((view) => {

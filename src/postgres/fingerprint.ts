@@ -12,7 +12,14 @@ import { type Batch, batches, listTables, lockTables, readBatch, readSequences, 
 import { readInventory } from './inventory.ts';
 import { type NamedQuery, readValues } from './named-values.ts';
 
-export { type CompareOptions, compareFingerprints, notes } from './fingerprint-compare.ts';
+export {
+  type CompareOptions,
+  compareFingerprints,
+  digestsCompare,
+  notes,
+  otherExtensionVersions,
+  refreshedViews,
+} from './fingerprint-compare.ts';
 
 export interface FingerprintRequest {
   readonly mode: FingerprintMode;

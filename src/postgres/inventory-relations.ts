@@ -23,6 +23,16 @@ const parents = (child: string) =>
 const attributeOptions = ordered(`ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE o NOT LIKE 'pg\\_attver=%')`);
 const onTable = (object: string) => `${ident(object)} || ' on ' || ${name}`;
 
+// pg_dump leaves the NOT NULL of an inherited column to the parents: it comes back under the name that the first of them
+// gives it, and may be the table's own where it was not before.
+const ofInheritedColumn = `o.contype = 'n' AND EXISTS (
+  SELECT FROM pg_attribute ia WHERE ia.attrelid = c.oid AND ia.attnum = o.conkey[1] AND ia.attinhcount > 0)`;
+const constraintName = `CASE WHEN ${ofInheritedColumn} THEN 'of inherited column ' || ${attributeNames('c.oid', 'o.conkey')}
+  ELSE ${ident('o.conname')} END`;
+/** Kind and identity of a constraint in the inventory, of `pg_constraint o JOIN pg_class c JOIN pg_namespace n`. */
+export const constraintKind = `CASE o.contype WHEN 'n' THEN 'not-null constraint' ELSE 'constraint' END`;
+export const constraintIdentity = `${constraintName} || ' on ' || ${name}`;
+
 /** Tables, views, sequences and what belongs to them. */
 export function relationQueries(major: number): InventoryQuery[] {
   const tables = entry({
@@ -124,16 +134,10 @@ export function relationQueries(major: number): InventoryQuery[] {
     from: `FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid ${inUserSchema}
       WHERE (i.indisvalid OR x.relkind = 'I') AND ${ours}`,
   });
-  // Parts of a foreign key on partitioned tables are made anew, under names that depend on the order of that. And pg_dump
-  // leaves the NOT NULL of an inherited column to the parents: it comes back under the name that the first of them gives
-  // it, and may be the table's own where it was not before.
-  const ofInheritedColumn = `o.contype = 'n' AND EXISTS (
-    SELECT FROM pg_attribute ia WHERE ia.attrelid = c.oid AND ia.attnum = o.conkey[1] AND ia.attinhcount > 0)`;
-  const constraintName = `CASE WHEN ${ofInheritedColumn} THEN 'of inherited column ' || ${attributeNames('c.oid', 'o.conkey')}
-    ELSE ${ident('o.conname')} END`;
+  // Parts of a foreign key on partitioned tables are made anew, under names that depend on the order of that.
   const constraints = entry({
-    kind: `CASE o.contype WHEN 'n' THEN 'not-null constraint' ELSE 'constraint' END`,
-    identity: `${constraintName} || ' on ' || ${name}`,
+    kind: constraintKind,
+    identity: constraintIdentity,
     fixed: [
       'o.contype',
       'o.condeferrable',

@@ -1,0 +1,93 @@
+import type pg from 'pg';
+import { messageOf } from '../../core/errors.ts';
+import type { Source } from '../../core/manifest.ts';
+import { fixedSettings } from '../../postgres/fingerprint-digest.ts';
+import { stateOf } from './session.ts';
+
+export interface Asking {
+  /** Undefined: what the database has by default. */
+  readonly searchPath: string | undefined;
+  /** Stands for one more schema after `"$user"`: that of the role that an application connects as. */
+  readonly alsoUser?: string;
+  readonly timeoutMs: number;
+}
+
+export type Answer =
+  | { readonly kind: 'value'; readonly value: string | null; readonly isBoolean: boolean }
+  /** Not one row of one value, in words. */
+  | { readonly kind: 'shape'; readonly why: string }
+  | { readonly kind: 'error'; readonly state: string; readonly message: string };
+
+const BOOLEAN = 16;
+/** Values as the server writes them: a parser would make a Date of what must stay text. */
+const asText: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => text };
+
+/**
+ * Asks one query of the user's in a read-only transaction of its own, with the fingerprint's settings: dates, numbers and
+ * zones read the same on every server, and row-level security raises an error rather than hiding rows. Only the server's own
+ * trouble is thrown.
+ */
+export async function ask(client: pg.Client, sql: string, { searchPath, alsoUser, timeoutMs }: Asking): Promise<Answer> {
+  const timeout = Math.max(1, Math.round(timeoutMs));
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  const settings = { ...fixedSettings, cursor_tuple_fraction: '1', statement_timeout: String(timeout) };
+  await client.query('SELECT set_config(w.name, w.value, true) FROM unnest($1::text[], $2::text[]) AS w (name, value)', [
+    Object.keys(settings),
+    Object.values(settings),
+  ]);
+  await (searchPath === undefined
+    ? client.query('SET LOCAL search_path TO DEFAULT')
+    : client.query(`SELECT set_config('search_path', $1, true)`, [searchPath]));
+  if (alsoUser !== undefined) {
+    await client.query(
+      `SELECT set_config('search_path', replace(current_setting('search_path'), '"$user"', '"$user", ' || quote_ident($1)), true)`,
+      [alsoUser],
+    );
+  }
+  const answer = await fetched(client, sql).catch((error: unknown): Answer => {
+    const state = stateOf(error);
+    if (state === undefined) throw error;
+    const [message = ''] = messageOf(error).split('\n');
+    return { kind: 'error', state, message: state === '57014' ? `took longer than ${timeout} ms` : message };
+  });
+  await client.query('ROLLBACK');
+  return answer;
+}
+
+async function fetched(client: pg.Client, sql: string): Promise<Answer> {
+  // A cursor takes a query and nothing else, no COMMIT for one, and of a million rows two are fetched. The extended protocol
+  // (which the types of `pg` do not know) takes one statement and no second.
+  const declare = { text: `DECLARE jetbackup NO SCROLL CURSOR FOR ${sql}`, queryMode: 'extended' };
+  await client.query(declare);
+  const { rows, fields } = await client.query<(string | null)[]>({ text: 'FETCH 2 FROM jetbackup', rowMode: 'array', types: asText });
+  const [row, second] = rows;
+  if (row === undefined) return { kind: 'shape', why: 'gave no row' };
+  if (second !== undefined) return { kind: 'shape', why: 'gave more than one row' };
+  const [value] = row;
+  if (value === undefined) return { kind: 'shape', why: 'gave no column' };
+  return { kind: 'value', value, isBoolean: fields[0]?.dataTypeID === BOOLEAN };
+}
+
+/** The database's own search_path, as it was set at the source: a database on a server that is not ours does not have it. */
+export function databaseSearchPath(source: Source): string | undefined {
+  return searchPathIn(source.settings.filter(({ role }) => role === null).map(({ setting }) => setting));
+}
+
+/**
+ * The search_path of an application that connects as the database's owner, as is usual. Its order is the server's own
+ * (ALTER ROLE, section "Notes"): the role's in this database, the role's, the database's.
+ */
+export async function applicationSearchPath(client: pg.Client, source: Source): Promise<string | undefined> {
+  const own = searchPathIn(source.settings.filter(({ role }) => role === source.owner).map(({ setting }) => setting));
+  if (own !== undefined) return own;
+  const { rows } = await client.query<{ setting: string }>(
+    `SELECT c.setting FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) AS c (setting)
+      WHERE s.setdatabase = 0 AND r.rolname = $1`,
+    [source.owner],
+  );
+  return searchPathIn(rows.map(({ setting }) => setting)) ?? databaseSearchPath(source);
+}
+
+function searchPathIn(settings: readonly string[]): string | undefined {
+  return settings.find((setting) => setting.startsWith('search_path='))?.slice('search_path='.length);
+}
