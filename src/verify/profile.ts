@@ -54,7 +54,7 @@ const withoutWal = { wal_level: 'minimal', max_wal_senders: '0' };
 const needsWal = ['wal_level', 'max_wal_senders', 'archive_mode', 'summarize_wal'];
 
 function fastWalBytes({ memoryBytes }: ServerRoom): number {
-  return clamp(memoryBytes / 8, 256 * MiB, 4096 * MiB);
+  return Math.floor(clamp(memoryBytes / 8, 256 * MiB, 4096 * MiB));
 }
 
 function clamp(value: number, least: number, most: number): number {

@@ -1,7 +1,6 @@
-import { messageOf } from '../../core/errors.ts';
 import type { Progress } from '../../core/progress.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { type Engine, inTime } from './container-engine.ts';
+import { type Engine, engineMessage, inTime } from './container-engine.ts';
 
 /** With its image to pull. What takes longer is not worth the wait: there is our own sweep. */
 const REAPER_MS = 60_000;
@@ -12,7 +11,8 @@ export type Reaper = (engine: Engine, signal: AbortSignal) => Promise<Record<str
 /**
  * testcontainers' Ryuk: a container that holds a connection to this process and removes what it labelled once that is cut. Its image
  * is one more to be had, and some engines do not hand out their socket; without it the next run's sweep removes what a killed one
- * left. Tried once, not before each of a thousand verifications.
+ * left. Tried once, not before each of a thousand verifications. All processes of testcontainers on a host share one Ryuk, which acts
+ * when the last of them is gone: beside a daemon of ours, too, it is the sweep that removes.
  */
 export function ryuk({ clock, log }: { readonly clock: Clock; readonly log: Progress }): Reaper {
   let isOutOfReach = false;
@@ -27,7 +27,7 @@ export function ryuk({ clock, log }: { readonly clock: Clock; readonly log: Prog
       isOutOfReach = true;
       log({
         type: 'note',
-        text: `Ryuk could not be started (${messageOf(error)}): what a killed run leaves stays until the next one removes it`,
+        text: `Ryuk could not be started (${engineMessage(error)}): what a killed run leaves stays until the next one removes it`,
       });
       return {};
     }

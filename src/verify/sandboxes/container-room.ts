@@ -36,13 +36,14 @@ const PLENTY_BYTES = 1024 * MiB;
 const CLUSTER_BYTES = 256 * MiB;
 
 /**
- * How much memory a sandbox gets, and where its data lies. Without a configured limit it is half of the engine's memory, since the
- * engine's machine has other work. A memory file system counts against a container's limit, and vanishes with its container.
+ * How much memory a sandbox gets, and where its data lies. Without a configured limit it is half of the engine's memory, of what is
+ * free there at most, since that machine has other work. A memory file system counts against a container's limit, and vanishes with its container.
  * Throws `sandbox-unavailable` where it has no room.
  */
 export function planRoom(wanted: RoomWanted, engine: EngineRoom): Room {
-  const half = engine.memoryBytes / 2;
-  const budget = Math.floor(wanted.memoryBytes ?? Math.max(2 * LEAST_SERVER_BYTES, Math.min(half, (engine.freeMemoryBytes ?? half) * 0.8)));
+  const { freeMemoryBytes: free = Number.POSITIVE_INFINITY } = engine;
+  const offered = Math.max(2 * LEAST_SERVER_BYTES, Math.min(engine.memoryBytes / 2, free * 0.8));
+  const budget = Math.floor(wanted.memoryBytes ?? offered);
   const dataBytes = dataBytesOf(wanted, budget);
   const inMemory: Room = { limitBytes: budget, serverBytes: budget - dataBytes, tmpfsBytes: dataBytes };
   if (wanted.storage === 'memory') {
