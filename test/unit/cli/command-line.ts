@@ -102,6 +102,7 @@ const idle: Operations = {
   prune: unexpected('prune'),
   markBackup: unexpected('markBackup'),
   acceptBackup: unexpected('acceptBackup'),
+  testAlerts: unexpected('testAlerts'),
 };
 
 function stream(isTTY: boolean): PassThrough & { isTTY: boolean; columns: number } {
@@ -165,6 +166,7 @@ export async function type(line: string | readonly string[], world: World = {}):
         listDeps: () => opaque,
         pruneDeps: async () => opaque,
         markDeps: async () => opaque,
+        alertDeps: () => opaque,
         retentionInput: (names) => retentionInput(config, names),
         connection: () => opaque,
         target: () => ({ settings: opaque, namesDatabase: true }),
