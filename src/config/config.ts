@@ -1,5 +1,6 @@
 import type { CodecName, FingerprintMode } from '../core/manifest.ts';
-import type { AlertConfig, AlertPolicyConfig } from './alerts.ts';
+import type { AlertConfig } from './alerts.ts';
+import type { AlertPolicyConfig } from './alerts-schema.ts';
 import type { RetentionConfig } from './retention.ts';
 import type { Secret } from './secret.ts';
 import type { Objectives, VerifyConfig } from './verify.ts';

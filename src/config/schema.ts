@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { DatabaseNameSchema } from '../core/ids.ts';
 import { codecNames, fingerprintModes } from '../core/manifest.ts';
-import { AlertPolicySchema, AlertsSchema, unknownDatabases } from './alerts.ts';
+import { AlertPolicySchema, AlertsSchema, unknownDatabases } from './alerts-schema.ts';
 import { isTimeZone } from './duration.ts';
 import { RetentionSchema } from './retention.ts';
 import { flag, whole } from './scalars.ts';
