@@ -136,9 +136,11 @@ const AlertSchema = z
     webhook: webhook.optional(),
     heartbeat: heartbeat.optional(),
   })
-  .superRefine((alert, context) => {
-    if (kinds.filter((kind) => alert[kind] !== undefined).length === 1) return;
-    context.addIssue({ code: 'custom', message: 'each item is one channel', params: { remedy: `Write one of: ${kinds.join(', ')}.` } });
+  .refine((alert) => kinds.filter((kind) => alert[kind] !== undefined).length === 1, {
+    message: 'each item is one channel',
+    params: { remedy: `Write one of: ${kinds.join(', ')}.` },
+    // A misspelt kind has been told of already.
+    when: ({ issues }) => issues.length === 0,
   });
 export type ParsedAlert = z.output<typeof AlertSchema>;
 

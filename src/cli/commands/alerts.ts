@@ -31,7 +31,7 @@ async function runTest({ context, config, composed, output }: Session, channel: 
   const results = await context.operations.testAlerts(composed.alertDeps(), { channel }, context.signal);
   const failed = results.filter(({ error }) => error !== undefined);
   const { colors } = output;
-  for (const { channel: name, error } of failed) output.failure(`${name}: `, error);
+  for (const { error } of failed) output.failure('', error);
   const redact = redactorOf(config);
   const row = ({ channel: name, error, ms }: ChannelTest) => [
     error === undefined ? colors.green('delivered') : colors.red('failed'),
