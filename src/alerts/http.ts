@@ -51,7 +51,7 @@ async function attempt(deps: AttemptDeps, request: Post, url: URL, what: string,
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
     const afterMs = retryAfterMs(response.headers.get('retry-after'), deps);
     throw new JetbackupError('alert-undelivered', `${what} answered ${status}`, {
-      hint: 'It is tried again by itself.',
+      hint: 'See whether the receiver itself is in trouble.',
       ...(afterMs === undefined ? {} : { cause: new RetryLater(afterMs) }),
     });
   }
