@@ -1,9 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { type AlertSetting, openAlerts } from './alerts/all.ts';
+import { pagerDutyEndpoints } from './alerts/pagerduty.ts';
+import { type AlertPolicy, defaultPolicy } from './alerts/policy.ts';
 import { listCommitted } from './catalog/catalog.ts';
 import { parseMoment } from './catalog/moment.ts';
 import { type CodecOptions, createCodec } from './compression/all.ts';
+import type { AlertConfig } from './config/alerts.ts';
+import type { AlertPolicyConfig } from './config/alerts-schema.ts';
 import { type AwsVariable, awsVariables, type Config, type DatabaseConfig, type KeySource } from './config/config.ts';
 import { type Environment, readVariables } from './config/environment.ts';
 import type { ConfigChecks } from './config/parse.ts';
@@ -25,6 +30,7 @@ import {
   type SigningKey,
   validatePublicKey,
 } from './crypto/signature.ts';
+import type { AlertDeps } from './operations/alerts.ts';
 import { type BackupDeps, postgres } from './operations/backup.ts';
 import type { MarkDeps } from './operations/mark.ts';
 import type { PruneDeps } from './operations/prune.ts';
@@ -180,6 +186,22 @@ function connectionOf(config: Config, database: DatabaseConfig): ConnectionSetti
   return parseConnection({ ...(database.url === undefined ? {} : { url: database.url.reveal() }), env });
 }
 
+function alertSettingOf(alert: AlertConfig): AlertSetting {
+  return alert.kind === 'pagerduty' ? { ...alert, endpoint: pagerDutyEndpoints[alert.region] } : alert;
+}
+
+/** The rules' thresholds as they are configured. */
+export function alertPolicyOf(config: AlertPolicyConfig): AlertPolicy {
+  return {
+    provenWithinMs: config.provenWithin,
+    storage: { warning: config.storage, critical: config.storageCritical },
+    escrowEveryMs: config.escrowEvery,
+    rotationNoticeMs: config.rotationNotice,
+    forecast: { ...defaultPolicy.forecast, noticeMs: config.forecastNotice },
+    repeatMs: { critical: config.repeatCritical ?? 0, warning: config.repeatWarning ?? 0, info: config.repeatInfo ?? 0 },
+  };
+}
+
 /** Builds the adapters for a configuration. Nothing is contacted, and no key is read, before a command needs it. */
 export async function compose(config: Config, platform: Platform) {
   const location = repositoryAt(config.repository.reveal(), config.base);
@@ -250,6 +272,8 @@ export async function compose(config: Config, platform: Platform) {
       const publicKeys = requiredPublicKeys(config);
       return { store, clock, publicKeys, signingKey: await signingKeyOf(config, 'what you decide about a backup') };
     },
+    alertDeps: (): AlertDeps => ({ clock, host, ...openAlerts({ clock }, host, config.alerts.map(alertSettingOf)) }),
+    alertPolicy: (): AlertPolicy => alertPolicyOf(config.alertPolicy),
     retentionInput: (databases: readonly string[]) => retentionInput(config, databases),
     connection: (database: DatabaseConfig) => connectionOf(config, database),
     target(url: Secret, name: string) {

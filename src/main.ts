@@ -132,6 +132,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
   const [
     { compose, composeInit, configChecks },
     { loadConfig },
+    { testAlerts },
     { backup },
     { exportBackup },
     { listBackups, showBackup },
@@ -144,6 +145,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
   ] = await Promise.all([
     import('./compose.ts'),
     import('./config/load.ts'),
+    import('./operations/alerts.ts'),
     import('./operations/backup.ts'),
     import('./operations/export.ts'),
     import('./operations/list.ts'),
@@ -169,6 +171,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
       acceptBackup,
       chooseBackups,
       verifyBackup,
+      testAlerts,
     },
     init: composeInit(platform),
     loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),

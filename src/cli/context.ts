@@ -1,6 +1,7 @@
 import type { Config, DatabaseConfig } from '../config/config.ts';
 import type { Secret } from '../config/secret.ts';
 import type { Progress } from '../core/progress.ts';
+import type { AlertDeps, testAlerts } from '../operations/alerts.ts';
 import type { BackupDeps, BackupInput, backup } from '../operations/backup.ts';
 import type { ExportDeps, exportBackup } from '../operations/export.ts';
 import type { ListDeps, listBackups, showBackup } from '../operations/list.ts';
@@ -29,6 +30,7 @@ export interface Operations {
   readonly acceptBackup: typeof acceptBackup;
   readonly chooseBackups: typeof chooseBackups;
   readonly verifyBackup: typeof verifyBackup;
+  readonly testAlerts: typeof testAlerts;
 }
 
 /** `auto`: a container where there is an engine, else this machine's own programs; or the URL of a server. */
@@ -53,6 +55,7 @@ export interface Composed {
   /** Over the store with the credentials that are for deleting, where there are such. */
   pruneDeps(log: Progress): Promise<PruneDeps>;
   markDeps(): Promise<MarkDeps>;
+  alertDeps(): AlertDeps;
   /** What retention is to do with these databases, whether they are configured here or not. */
   retentionInput(databases: readonly string[]): RetentionInput;
   connection(database: DatabaseConfig): Connection;

@@ -131,6 +131,20 @@ export const ExportDocument = z.strictObject({
   sha256: z.string(),
 });
 
+export const AlertsTestDocument = z.strictObject({
+  command: z.literal('alerts test'),
+  channels: z.array(
+    z.strictObject({
+      channel: z.string(),
+      kind: z.enum(['channel', 'heartbeat']),
+      /** Whether the receiver said that it has it. */
+      delivered: z.boolean(),
+      ms: z.int().nonnegative(),
+      error: ErrorBody.nullable(),
+    }),
+  ),
+});
+
 export const documents = {
   init: InitDocument,
   backup: BackupDocument,
@@ -144,6 +158,7 @@ export const documents = {
   prune: PruneDocument,
   'prune --simulate': SimulateDocument,
   'prune --accept': AcceptDocument,
+  'alerts test': AlertsTestDocument,
 };
 export type ResultDocument = { [K in keyof typeof documents]: z.infer<(typeof documents)[K]> }[keyof typeof documents];
 

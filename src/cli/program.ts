@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { JetbackupError } from '../core/errors.ts';
+import { registerAlerts } from './commands/alerts.ts';
 import { registerBackup } from './commands/backup.ts';
 import { registerExport } from './commands/export.ts';
 import { registerInit } from './commands/init.ts';
@@ -48,6 +49,7 @@ export function createProgram(
   registerPin(program, registry);
   registerUnpin(program, registry);
   registerPrune(program, registry);
+  registerAlerts(program, registry);
   const statuses = Object.entries(exitTexts).map(([status, text]) => `  ${status.padStart(3)}  ${text}`);
   program.addHelpText(
     'after',

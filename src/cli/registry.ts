@@ -28,6 +28,7 @@ export const exitTexts: Readonly<Record<string, string>> = {
   '30': 'a check failed',
   '31': 'an objective is missed',
   '32': 'could not verify; never to be taken for a pass',
+  '40': 'an alert could not be delivered',
   '130': 'interrupted; cleaned up, unless a second signal forced the end',
   '143': 'the same by SIGTERM or SIGHUP',
 };

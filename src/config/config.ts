@@ -1,4 +1,6 @@
 import type { CodecName, FingerprintMode } from '../core/manifest.ts';
+import type { AlertConfig } from './alerts.ts';
+import type { AlertPolicyConfig } from './alerts-schema.ts';
 import type { RetentionConfig } from './retention.ts';
 import type { Secret } from './secret.ts';
 import type { Objectives, VerifyConfig } from './verify.ts';
@@ -54,6 +56,8 @@ export interface Config {
   readonly compression: { readonly codec: CodecName; readonly level: number | undefined; readonly parallel: number | undefined };
   readonly restore: { readonly jobs: number | undefined; readonly noOwner: boolean; readonly createRoles: boolean };
   readonly verify: VerifyConfig;
+  readonly alerts: readonly AlertConfig[];
+  readonly alertPolicy: AlertPolicyConfig;
   /** AWS profile whose credentials only `prune` uses. */
   readonly pruneProfile: string | undefined;
   /** What completes a connection's URL. A function, so that printing a Config prints no PGPASSWORD. */

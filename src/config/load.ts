@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { JetbackupError, messageOf } from '../core/errors.ts';
+import { alertSecrets, alertsOf } from './alerts.ts';
 import { type AwsVariable, awsVariables, type Config, type ConfigWarning, type DatabaseConfig, type KeySource } from './config.ts';
 import { type ConfigDocument, type Raw, readDocument } from './document.ts';
 import { type Environment, environmentOverlay, misspelt, readVariables, type Variables } from './environment.ts';
@@ -177,6 +178,7 @@ function assemble(parts: Parts): Config {
   const verify = verifyOf(config.verify, (path) => absolute(path, 'verify.directory'));
   const provided = typeof verify.sandbox === 'string' ? [] : [verify.sandbox.reveal()];
   const urls = [...config.databases.flatMap(({ url }) => url ?? []), ...provided];
+  const alerts = alertsOf(config.alerts, (path, index) => absolute(path, `alerts.${index}.email.caFile`));
   const passwords = [config.repository, ...urls].flatMap(passwordsIn);
   const awsVariable = (name: AwsVariable): Secret | undefined => {
     const value = variables.get(name);
@@ -198,12 +200,16 @@ function assemble(parts: Parts): Config {
     compression: { codec: config.compression.codec, level: config.compression.level, parallel: config.compression.parallel },
     restore: { jobs: config.restore.jobs, noOwner: config.restore.noOwner, createRoles: config.restore.createRoles },
     verify,
+    alerts,
+    alertPolicy: config.alertPolicy,
     pruneProfile: config.prune.profile,
     connectionEnvironment: parts.connectionEnvironment,
     awsVariable,
     warnings: [
       ...openToOthers([identity, signingKey], databases),
-      ...(path !== undefined && document !== undefined && passwords.length > 0 ? writtenPasswords(path, document) : []),
+      ...(path !== undefined && document !== undefined && passwords.length + alertSecrets(alerts).length > 0
+        ? writtenPasswords(path, document)
+        : []),
       ...misspelt(env, document?.variables ?? new Set()).map(({ name, meant }) => ({
         text: `the environment variable ${name} is not known and does nothing; ${meant}`,
       })),
@@ -214,6 +220,7 @@ function assemble(parts: Parts): Config {
       ...(['AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'] as const).flatMap((name) => awsVariable(name) ?? []),
       ...[identity, signingKey].flatMap((source) => (source?.kind === 'value' ? source.value : [])),
       ...(passphrase === undefined ? [] : [passphrase]),
+      ...alertSecrets(alerts),
     ],
     openWords: [...databases.map(({ name }) => name), ...urls.flatMap(wordsOf), 'postgres', 'password'],
   };
@@ -235,7 +242,7 @@ function writtenPasswords(path: string, document: ConfigDocument): ConfigWarning
   if (!isOpen(path) || document.variables.size > 0) return [];
   return [
     {
-      text: `${path} holds a password, and other users can read it`,
+      text: `${path} holds a password or another secret, and other users can read it`,
       hint: `Run: chmod 600 ${path}. Or keep the password elsewhere: \${DATABASE_URL}, or a passfile.`,
     },
   ];

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { DatabaseNameSchema } from '../core/ids.ts';
 import { codecNames, fingerprintModes } from '../core/manifest.ts';
+import { AlertPolicySchema, AlertsSchema, unknownDatabases } from './alerts-schema.ts';
 import { isTimeZone } from './duration.ts';
 import { RetentionSchema } from './retention.ts';
 import { flag, whole } from './scalars.ts';
@@ -45,56 +46,60 @@ export const DatabaseSchema = z.strictObject({
   ...databaseFields,
 });
 
-export const ConfigSchema = z.strictObject({
-  timezone: z
-    .string()
-    .refine(isTimeZone, { message: 'is not a time zone that is known here', params: { remedy: 'Use an IANA name: Europe/Berlin, UTC.' } })
-    .default('UTC'),
-  repository: text,
-  databases: z.array(DatabaseSchema).default([]),
-  /** Of databases that have none of their own. */
-  retention: RetentionSchema.optional(),
-  /** Of databases that have none of their own. */
-  objectives: databaseVerifyFields.objectives,
-  verify: VerifySchema.prefault({}),
-  prune: z.strictObject({ profile: text.optional() }).prefault({}),
-  encryption: z
-    .strictObject({
-      recipients: noRepeats(oneOrMore, 'recipient').default([]),
-      identityFile: text.optional(),
-      passphrase: text.optional(),
-    })
-    .prefault({}),
-  signing: z
-    .strictObject({
-      publicKey: noRepeats(oneOrMore, 'key').default([]),
-      keyFile: text.optional(),
-    })
-    .prefault({}),
-  compression: z
-    .strictObject({
-      codec: z.enum(codecNames).default('gzip'),
-      level: whole(1, 19).optional(),
-      parallel: whole(1, 64).optional(),
-    })
-    .superRefine(({ codec, level }, context) => {
-      if (codec === 'gzip' && level !== undefined && level > 9) {
-        context.addIssue({ code: 'custom', path: ['level'], message: 'gzip has the levels 1 to 9' });
-      }
-    })
-    .prefault({}),
-  restore: z
-    .strictObject({
-      jobs: whole(1, 64).optional(),
-      noOwner: flag.default(false),
-      createRoles: flag.default(false),
-    })
-    .prefault({}),
-});
+export const ConfigSchema = z
+  .strictObject({
+    timezone: z
+      .string()
+      .refine(isTimeZone, { message: 'is not a time zone that is known here', params: { remedy: 'Use an IANA name: Europe/Berlin, UTC.' } })
+      .default('UTC'),
+    repository: text,
+    databases: z.array(DatabaseSchema).default([]),
+    /** Of databases that have none of their own. */
+    retention: RetentionSchema.optional(),
+    /** Of databases that have none of their own. */
+    objectives: databaseVerifyFields.objectives,
+    verify: VerifySchema.prefault({}),
+    prune: z.strictObject({ profile: text.optional() }).prefault({}),
+    encryption: z
+      .strictObject({
+        recipients: noRepeats(oneOrMore, 'recipient').default([]),
+        identityFile: text.optional(),
+        passphrase: text.optional(),
+      })
+      .prefault({}),
+    signing: z
+      .strictObject({
+        publicKey: noRepeats(oneOrMore, 'key').default([]),
+        keyFile: text.optional(),
+      })
+      .prefault({}),
+    compression: z
+      .strictObject({
+        codec: z.enum(codecNames).default('gzip'),
+        level: whole(1, 19).optional(),
+        parallel: whole(1, 64).optional(),
+      })
+      .superRefine(({ codec, level }, context) => {
+        if (codec === 'gzip' && level !== undefined && level > 9) {
+          context.addIssue({ code: 'custom', path: ['level'], message: 'gzip has the levels 1 to 9' });
+        }
+      })
+      .prefault({}),
+    restore: z
+      .strictObject({
+        jobs: whole(1, 64).optional(),
+        noOwner: flag.default(false),
+        createRoles: flag.default(false),
+      })
+      .prefault({}),
+    alerts: AlertsSchema,
+    alertPolicy: AlertPolicySchema,
+  })
+  .superRefine(unknownDatabases);
 export type ParsedConfig = z.output<typeof ConfigSchema>;
 
 /** Sections of later versions: they deserve a better answer than "unknown". */
-export const notYet: readonly string[] = ['schedule', 'drill', 'alerts'];
+export const notYet: readonly string[] = ['schedule', 'drill'];
 
 /** The keys that are known at a path of the configuration, for "did you mean". */
 export function knownKeys(path: readonly PropertyKey[]): readonly string[] {

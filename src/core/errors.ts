@@ -44,6 +44,10 @@ export const catalogue = {
   'sandbox-unavailable': { exit: 32, retryable: true },
   /** There was, and it could not be told whether the backup is good: the sandbox died, or lacks what the backup needs. */
   unverified: { exit: 32, retryable: true },
+  /** The receiver of an alert is down, slow or overloaded. */
+  'alert-undelivered': { exit: 40, retryable: true },
+  /** It does not take what is sent to it: what is configured is wrong. */
+  'alert-refused': { exit: 40, retryable: false },
   interrupted: { exit: 130, retryable: false },
   terminated: { exit: 143, retryable: false },
 } as const satisfies Record<string, { exit: number; retryable: boolean }>;

@@ -104,6 +104,7 @@ const idle: Operations = {
   acceptBackup: unexpected('acceptBackup'),
   chooseBackups: unexpected('chooseBackups'),
   verifyBackup: unexpected('verifyBackup'),
+  testAlerts: unexpected('testAlerts'),
 };
 
 function stream(isTTY: boolean): PassThrough & { isTTY: boolean; columns: number } {
@@ -168,6 +169,7 @@ export async function type(line: string | readonly string[], world: World = {}):
         listDeps: () => opaque,
         pruneDeps: async () => opaque,
         markDeps: async () => opaque,
+        alertDeps: () => opaque,
         retentionInput: (names) => retentionInput(config, names),
         connection: () => opaque,
         target: () => ({ settings: opaque, namesDatabase: true }),

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
@@ -8,6 +9,7 @@ import { exitTexts } from '../../../src/cli/registry.ts';
 import { knownVariables } from '../../../src/config/environment.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { knownKeys } from '../../../src/config/schema.ts';
+import { ruleIds } from '../../../src/core/alert.ts';
 import { catalogue } from '../../../src/core/errors.ts';
 
 const root = join(import.meta.dirname, '../../..');
@@ -68,6 +70,40 @@ describe('docs/CONFIGURATION.md', () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+
+  it('shows a channel of every kind and every threshold in a file that is valid, and names every rule', () => {
+    const yaml = blocks(text, 'yaml').find((block) => block.includes('pagerduty:')) ?? '';
+    for (const path of [['alerts', 0], ['alertPolicy']])
+      for (const key of knownKeys(path)) expect(yaml, key).toMatch(new RegExp(`\\b${key}:`));
+    for (const kind of knownKeys(['alerts', 0])) {
+      for (const key of knownKeys(['alerts', 0, kind])) expect(text, `${kind}.${key}`).toMatch(new RegExp(`\\b${key}:|\`${key}\``));
+    }
+    for (const rule of ruleIds) expect(text, rule).toContain(`| \`${rule}\` |`);
+    const directory = mkdtempSync(join(tmpdir(), 'jetbackup-docs-'));
+    try {
+      writeFileSync(join(directory, 'jetbackup.yaml'), yaml, { mode: 0o600 });
+      const env = Object.fromEntries(Array.from(yaml.matchAll(/\$\{([A-Z_]+)\}/g), ([, name = '']) => [name, 'a'.repeat(32)]));
+      env['SLACK_WEBHOOK_URL'] = 'https://hooks.slack.com/services/T000/B000/XXXX';
+      expect(loadConfig({ file: 'jetbackup.yaml', env, cwd: directory }).alerts).toHaveLength(6);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('shows a receiver how to check a signature', async () => {
+    const [script = ''] = blocks(text, 'js');
+    const { isGenuine } = z
+      .object({
+        isGenuine: z.custom<(header: string, body: string, secret: string, now: number) => boolean>((value) => typeof value === 'function'),
+      })
+      .parse(await import(`data:text/javascript,${encodeURIComponent(script)}`));
+    const mac = createHmac('sha256', 'secret').update('1795608000.{}').digest('hex');
+    const header = `t=1795608000,v1=${mac}`;
+    expect(isGenuine(header, '{}', 'secret', 1_795_608_100)).toBe(true);
+    expect(isGenuine(header, '{ }', 'secret', 1_795_608_100)).toBe(false);
+    expect(isGenuine(header, '{}', 'other', 1_795_608_100)).toBe(false);
+    expect(isGenuine(header, '{}', 'secret', 1_795_608_301)).toBe(false);
   });
 
   it('names every environment variable', () => {

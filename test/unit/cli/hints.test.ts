@@ -18,7 +18,9 @@ const prose = ['does', 'itself', 'needs', 'never', 'on', 'read', 'reads', 'runs'
 
 const program = createProgram({ session: async () => {}, bare: async () => {} }, '0.0.0', { out: () => {}, err: () => {} });
 const commands = program.commands.map((command) => command.name());
-const options = [program, ...program.commands].flatMap((command) => command.options.map(({ long }) => long)).concat('--help');
+const options = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
+  .flatMap((command) => command.options.map(({ long }) => long))
+  .concat('--help');
 
 interface Text {
   readonly file: string;
