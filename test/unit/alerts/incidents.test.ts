@@ -189,8 +189,8 @@ describe('whatever comes and goes', () => {
     });
   };
 
-  it('every incident is opened once and ended once, in turn', () => {
-    fc.assert(
+  it('every incident is opened once and ended once, in turn', async () => {
+    await fc.assert(
       fc.property(history, ([changes, damp]) => {
         const played = steps(changes, damp);
         const last = played.at(-1)?.[0] ?? 0;
@@ -210,8 +210,8 @@ describe('whatever comes and goes', () => {
     );
   });
 
-  it('what holds is always told, unless it has not held long enough', () => {
-    fc.assert(
+  it('what holds is always told, unless it has not held long enough', async () => {
+    await fc.assert(
       fc.property(history, ([changes, damp]) => {
         const { state } = play(steps(changes, damp));
         const holding = changes.at(-1)?.[1] ?? [];
@@ -222,9 +222,9 @@ describe('whatever comes and goes', () => {
     );
   });
 
-  it('in a day of flapping at any rhythm there is no storm', () => {
+  it('in a day of flapping at any rhythm there is no storm', async () => {
     const rhythm = fc.array(fc.integer({ min: 1, max: 240 }), { minLength: 1, maxLength: 12 });
-    fc.assert(
+    await fc.assert(
       fc.property(rhythm, fc.constantFrom<Severity>('warning', 'critical'), (waits, severity) => {
         const changes: (readonly [number, readonly Condition[]])[] = [];
         for (let minute = 0, index = 0; minute < 24 * 60; index += 1) {

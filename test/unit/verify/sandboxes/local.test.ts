@@ -54,8 +54,8 @@ test('no setting moves the server to where others reach it or its files are', ()
   });
 });
 
-test('a value is one string of postgresql.conf, whatever is in it', () => {
-  fc.assert(
+test('a value is one string of postgresql.conf, whatever is in it', async () => {
+  await fc.assert(
     fc.property(fc.string({ unit: 'binary-ascii' }), (value) => {
       const line = /^any\.thing = '(.*)'$/m.exec(configuration({ 'any.thing': value }, '/s/b'))?.[1] ?? 'not one line';
       // As guc-file.l reads it.

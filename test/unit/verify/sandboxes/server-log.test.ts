@@ -41,9 +41,9 @@ test('the last word of a server is what ended it, and no statement that failed',
   expect(logOf('FATAL:  lock file is gone', 'LOG:  database system is shut down').lastWord()).toBe('lock file is gone');
 });
 
-test('it does not matter where the pieces of a log end', () => {
+test('it does not matter where the pieces of a log end', async () => {
   const text = `${stamp}LOG:  starting\n${stamp}ERROR:  could not extend file "x": No space left on device\n${stamp}FATAL:  gone\n`;
-  fc.assert(
+  await fc.assert(
     fc.property(fc.array(fc.nat(text.length)), (cuts) => {
       const log = serverLog();
       const at = [0, ...cuts.toSorted((a, b) => a - b), text.length];
