@@ -319,9 +319,12 @@ describe('what the damages of a copy do not show', () => {
     ['a query with a comment at its end', 'SELECT true -- done', undefined],
     ['a table in the schema of the owner', 'SELECT count(*) FROM only_of_owner', '0'],
   ])('a query passes that gives %s', async (_, sql, want) => {
-    await server.query('CREATE SCHEMA IF NOT EXISTS postgres; CREATE TABLE IF NOT EXISTS postgres.only_of_owner ()', 'copy');
+    await server.query('CREATE SCHEMA IF NOT EXISTS shop_owner; CREATE TABLE IF NOT EXISTS shop_owner.only_of_owner ()', 'copy');
     const { source } = original.manifest;
-    const manifest = { ...original.manifest, source: { ...source, settings: [{ role: null, setting: 'search_path="$user", public' }] } };
+    const manifest = {
+      ...original.manifest,
+      source: { ...source, owner: 'shop_owner', settings: [{ role: null, setting: 'search_path="$user", public' }] },
+    };
     expect(await runOne('queries', context({ manifest, queries: [{ name: 'q', sql, expect: want }] }))).toMatchObject({ status: 'pass' });
   });
 
