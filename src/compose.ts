@@ -216,6 +216,7 @@ export async function compose(config: Config, platform: Platform) {
     restoreDeps,
     exportDeps: restoreDeps,
     listDeps: () => ({ store, clock, publicKeys: publicKeysOf(config) }),
+    statusDeps: () => ({ store, clock, publicKeys: requiredPublicKeys(config) }),
     async pruneDeps(log: Progress): Promise<PruneDeps> {
       const publicKeys = requiredPublicKeys(config);
       if (config.pruneProfile !== undefined) pruneStore ??= await storeAt(location, clock, config.awsVariable, config.pruneProfile);

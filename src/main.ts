@@ -106,6 +106,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { prune },
     { planRestore, restore },
     { surveyRetention },
+    { surveyStatus },
   ] = await Promise.all([
     import('./compose.ts'),
     import('./config/load.ts'),
@@ -116,6 +117,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/prune.ts'),
     import('./operations/restore.ts'),
     import('./operations/retention.ts'),
+    import('./operations/status.ts'),
   ]);
   const { env, cwd } = platform;
   return {
@@ -127,6 +129,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
       planRestore,
       restore,
       surveyRetention,
+      surveyStatus,
       prune,
       markBackup,
       acceptBackup,

@@ -8,6 +8,7 @@ import type { acceptBackup, MarkDeps, markBackup } from '../operations/mark.ts';
 import type { PruneDeps, prune } from '../operations/prune.ts';
 import type { planRestore, RestoreDeps, RestoreInput, restore } from '../operations/restore.ts';
 import type { RetentionDeps, RetentionInput, surveyRetention } from '../operations/retention.ts';
+import type { StatusDeps, surveyStatus } from '../operations/status.ts';
 import type { Clock } from '../platform/clock.ts';
 
 export type Connection = BackupInput['connection'];
@@ -23,6 +24,7 @@ export interface Operations {
   readonly showBackup: typeof showBackup;
   readonly surveyRetention: typeof surveyRetention;
   readonly prune: typeof prune;
+  readonly surveyStatus: typeof surveyStatus;
   readonly markBackup: typeof markBackup;
   readonly acceptBackup: typeof acceptBackup;
 }
@@ -41,6 +43,8 @@ export interface Composed {
   restoreDeps(log: Progress, ask: AskPassphrase): Promise<RestoreDeps>;
   exportDeps(log: Progress, ask: AskPassphrase): Promise<ExportDeps>;
   listDeps(): ListDeps & RetentionDeps;
+  /** Throws `key-missing` on a host that has no public key: there nothing would count as a backup. */
+  statusDeps(): StatusDeps;
   /** Over the store with the credentials that are for deleting, where there are such. */
   pruneDeps(log: Progress): Promise<PruneDeps>;
   markDeps(): Promise<MarkDeps>;

@@ -14,6 +14,7 @@ import {
   SimulateDocument,
   UnpinDocument,
 } from './json-retention.ts';
+import { StatusDocument, VerificationHistoryDocument } from './json-status.ts';
 
 /*
  * What `--json` prints: exactly one document on standard output, of one of these shapes (docs/JSON.md). Fields are
@@ -159,6 +160,8 @@ export const documents = {
   prune: PruneDocument,
   'prune --simulate': SimulateDocument,
   'prune --accept': AcceptDocument,
+  status: StatusDocument,
+  'verify --history': VerificationHistoryDocument,
 };
 export type ResultDocument = { [K in keyof typeof documents]: z.infer<(typeof documents)[K]> }[keyof typeof documents];
 

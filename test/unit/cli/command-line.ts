@@ -100,6 +100,7 @@ const idle: Operations = {
   showBackup: unexpected('showBackup'),
   surveyRetention: unexpected('surveyRetention'),
   prune: unexpected('prune'),
+  surveyStatus: unexpected('surveyStatus'),
   markBackup: unexpected('markBackup'),
   acceptBackup: unexpected('acceptBackup'),
 };
@@ -163,6 +164,7 @@ export async function type(line: string | readonly string[], world: World = {}):
         restoreDeps: async () => opaque,
         exportDeps: async () => opaque,
         listDeps: () => opaque,
+        statusDeps: () => opaque,
         pruneDeps: async () => opaque,
         markDeps: async () => opaque,
         retentionInput: (names) => retentionInput(config, names),
