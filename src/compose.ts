@@ -263,6 +263,7 @@ export async function compose(config: Config, platform: Platform) {
       return { ...(await restoreDeps(log, ask)), signingKey, sandboxes, restorer: postgresRestorer, by: `${platform.user}@${host}` };
     },
     listDeps: () => ({ store, clock, publicKeys: publicKeysOf(config) }),
+    statusDeps: () => ({ store, clock, publicKeys: requiredPublicKeys(config) }),
     async pruneDeps(log: Progress): Promise<PruneDeps> {
       const publicKeys = requiredPublicKeys(config);
       if (config.pruneProfile !== undefined) pruneStore ??= await storeAt(location, clock, config.awsVariable, config.pruneProfile);

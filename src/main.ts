@@ -142,6 +142,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { surveyRetention },
     { verifyBackup },
     { chooseBackups },
+    { surveyStatus },
   ] = await Promise.all([
     import('./compose.ts'),
     import('./config/load.ts'),
@@ -155,6 +156,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/retention.ts'),
     import('./operations/verify.ts'),
     import('./operations/verify-choice.ts'),
+    import('./operations/status.ts'),
   ]);
   const { env, cwd } = platform;
   return {
@@ -166,6 +168,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
       planRestore,
       restore,
       surveyRetention,
+      surveyStatus,
       prune,
       markBackup,
       acceptBackup,

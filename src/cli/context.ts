@@ -9,6 +9,7 @@ import type { acceptBackup, MarkDeps, markBackup } from '../operations/mark.ts';
 import type { PruneDeps, prune } from '../operations/prune.ts';
 import type { planRestore, RestoreDeps, RestoreInput, restore } from '../operations/restore.ts';
 import type { RetentionDeps, RetentionInput, surveyRetention } from '../operations/retention.ts';
+import type { StatusDeps, surveyStatus } from '../operations/status.ts';
 import type { VerifyDeps, verifyBackup } from '../operations/verify.ts';
 import type { chooseBackups } from '../operations/verify-choice.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -26,6 +27,7 @@ export interface Operations {
   readonly showBackup: typeof showBackup;
   readonly surveyRetention: typeof surveyRetention;
   readonly prune: typeof prune;
+  readonly surveyStatus: typeof surveyStatus;
   readonly markBackup: typeof markBackup;
   readonly acceptBackup: typeof acceptBackup;
   readonly chooseBackups: typeof chooseBackups;
@@ -52,6 +54,8 @@ export interface Composed {
   /** Over the kind of sandbox that is named; the configured one where none is. */
   verifyDeps(log: Progress, ask: AskPassphrase, sandbox: SandboxChoice | undefined): Promise<VerifyDeps>;
   listDeps(): ListDeps & RetentionDeps;
+  /** Throws `key-missing` on a host that has no public key: there nothing would count as a backup. */
+  statusDeps(): StatusDeps;
   /** Over the store with the credentials that are for deleting, where there are such. */
   pruneDeps(log: Progress): Promise<PruneDeps>;
   markDeps(): Promise<MarkDeps>;

@@ -15,6 +15,7 @@ import {
   SimulateDocument,
   UnpinDocument,
 } from './json-retention.ts';
+import { StatusDocument, VerificationHistoryDocument } from './json-status.ts';
 import { VerifyDocument } from './json-verify.ts';
 
 /*
@@ -159,6 +160,8 @@ export const documents = {
   'prune --simulate': SimulateDocument,
   'prune --accept': AcceptDocument,
   'alerts test': AlertsTestDocument,
+  status: StatusDocument,
+  'verify --history': VerificationHistoryDocument,
 };
 export type ResultDocument = { [K in keyof typeof documents]: z.infer<(typeof documents)[K]> }[keyof typeof documents];
 

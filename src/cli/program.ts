@@ -9,6 +9,7 @@ import { registerPin, registerUnpin } from './commands/pin.ts';
 import { registerPrune } from './commands/prune.ts';
 import { registerRestore } from './commands/restore.ts';
 import { registerShow } from './commands/show.ts';
+import { registerStatus } from './commands/status.ts';
 import { registerVerify } from './commands/verify.ts';
 import { exitTexts, type Registry } from './registry.ts';
 
@@ -49,11 +50,12 @@ export function createProgram(
   registerPin(program, registry);
   registerUnpin(program, registry);
   registerPrune(program, registry);
+  registerStatus(program, registry);
   registerAlerts(program, registry);
   const statuses = Object.entries(exitTexts).map(([status, text]) => `  ${status.padStart(3)}  ${text}`);
   program.addHelpText(
     'after',
-    `\nExamples:\n  jetbackup init              once\n  jetbackup backup            every night\n  jetbackup verify            every month\n  jetbackup restore latest    when it matters\n  jetbackup prune --dry-run   what retention would let go\n\nExit status:\n${statuses.join('\n')}`,
+    `\nExamples:\n  jetbackup init              once\n  jetbackup backup            every night\n  jetbackup verify            every month\n  jetbackup restore latest    when it matters\n  jetbackup prune --dry-run   what retention would let go\n  jetbackup status            whether the objectives are met\n\nExit status:\n${statuses.join('\n')}`,
   );
   return program;
 }

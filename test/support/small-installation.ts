@@ -3,19 +3,21 @@ import { readArtifact } from '../../src/catalog/artifact-reader.ts';
 import { authenticate } from '../../src/catalog/authenticate.ts';
 import { listCommitted, readManifest } from '../../src/catalog/catalog.ts';
 import { backupPrefix } from '../../src/catalog/layout.ts';
+import { manifestDigest, writeProof } from '../../src/catalog/proofs.ts';
 import { createCodec } from '../../src/compression/all.ts';
 import { collect, MiB } from '../../src/core/bytes.ts';
 import { artifactOf, type Manifest } from '../../src/core/manifest.ts';
 import type { ProgressEvent } from '../../src/core/progress.ts';
 import { createOpener, createSealer } from '../../src/crypto/age.ts';
 import { generateIdentity, parseIdentities } from '../../src/crypto/identities.ts';
-import { generateSigningKey, loadSigningKey } from '../../src/crypto/signature.ts';
+import { generateSigningKey, loadSigningKey, signDocument } from '../../src/crypto/signature.ts';
 import { type BackupInput, type BackupResult, backup } from '../../src/operations/backup.ts';
 import type { DatabaseSource } from '../../src/operations/backup-attempt.ts';
 import { acceptBackup, type MarkInput, markBackup } from '../../src/operations/mark.ts';
 import { type PruneInput, type PruneResult, prune } from '../../src/operations/prune.ts';
 import { initRepository } from '../../src/operations/repository.ts';
 import { type DatabaseSurvey, surveyRetention } from '../../src/operations/retention.ts';
+import { type StatusInput, type StatusReport, surveyStatus } from '../../src/operations/status.ts';
 import { type VerifyDeps, type VerifyResult, verifyBackup } from '../../src/operations/verify.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { createProcessRunner } from '../../src/platform/processes.ts';
@@ -105,6 +107,30 @@ export async function openSmallInstallation({ store, clock, rows, policy, timeZo
     },
     accept(id: string, reason: string) {
       return acceptBackup({ ...common, store, signingKey }, { database: DATABASE, id, reason }, never);
+    },
+    status(objectives: StatusInput['databases'][number]['objectives'], over: ObjectStore = store): Promise<StatusReport> {
+      return surveyStatus({ store: over, clock, publicKeys }, { databases: [{ name: DATABASE, objectives }], retention }, never);
+    },
+    /** Leaves what a verification of this backup leaves beside it. */
+    async attachProof(id: string, outcome: 'proven' | 'failed', key = signingKey): Promise<void> {
+      const madeAt = clock.now().toString({ smallestUnit: 'millisecond' });
+      const proof = signDocument(
+        {
+          ...{ format: 1 as const, kind: 'proof' as const, repository, database: DATABASE, backup: id },
+          ...{
+            manifestSha256: manifestDigest(await authenticated(id)),
+            run: id,
+            startedAt: madeAt,
+            madeAt,
+            by: 'test@test',
+            jetbackup: '0.0.0',
+          },
+          ...{ outcome, sandbox: null, phases: [], rtoSeconds: 1 },
+          checks: [{ id: 'restore' as const, status: outcome === 'proven' ? ('pass' as const) : ('fail' as const), message: '', ms: 1 }],
+        },
+        key,
+      );
+      await writeProof(store, proof, never);
     },
     /** Ids of the committed backups, oldest first. Throws unless each is authentic and has all its objects, in their full size. */
     async committed(): Promise<string[]> {
