@@ -1,5 +1,7 @@
+import type { Cron } from '../core/cron.ts';
 import type { CodecName, FingerprintMode } from '../core/manifest.ts';
 import type { RetentionConfig } from './retention.ts';
+import type { DaemonConfig } from './schedule.ts';
 import type { Secret } from './secret.ts';
 import type { Objectives, VerifyConfig } from './verify.ts';
 
@@ -25,6 +27,8 @@ export interface DatabaseConfig {
   /** Its own, or the default of all. */
   readonly retention: RetentionConfig;
   readonly objectives: Objectives;
+  /** When the daemon backs it up; undefined: not by itself. */
+  readonly schedule: Cron | undefined;
   /** Asked of the restored database, after those of every database. */
   readonly queries: VerifyConfig['queries'];
   /** Taken in the dump's snapshot, and compared with the restored database. */
@@ -54,6 +58,7 @@ export interface Config {
   readonly compression: { readonly codec: CodecName; readonly level: number | undefined; readonly parallel: number | undefined };
   readonly restore: { readonly jobs: number | undefined; readonly noOwner: boolean; readonly createRoles: boolean };
   readonly verify: VerifyConfig;
+  readonly daemon: DaemonConfig;
   /** AWS profile whose credentials only `prune` uses. */
   readonly pruneProfile: string | undefined;
   /** What completes a connection's URL. A function, so that printing a Config prints no PGPASSWORD. */

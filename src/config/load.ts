@@ -7,6 +7,7 @@ import { type Environment, environmentOverlay, misspelt, readVariables, type Var
 import { type ConfigChecks, type Placed, parseRaw } from './parse.ts';
 import { configInvalid, type Problem } from './problems.ts';
 import { retentionOf } from './retention.ts';
+import { daemonOf, noDrillsYet, scheduleOf } from './schedule.ts';
 import type { ParsedConfig } from './schema.ts';
 import { Secret } from './secret.ts';
 import { passwordsIn } from './url-passwords.ts';
@@ -165,6 +166,7 @@ function assemble(parts: Parts): Config {
       tags: database.tags,
       bindir: database.bindir === undefined ? undefined : absolute(database.bindir, `databases.${index}.bindir`),
       retention: retentionOf(database.retention, config.retention),
+      schedule: scheduleOf(database, config),
       objectives: objectivesOf(database.objectives, config.objectives),
       queries: database.queries.map(({ name, sql, expect }) => ({ name, sql, expect })),
       values: database.values,
@@ -198,11 +200,13 @@ function assemble(parts: Parts): Config {
     compression: { codec: config.compression.codec, level: config.compression.level, parallel: config.compression.parallel },
     restore: { jobs: config.restore.jobs, noOwner: config.restore.noOwner, createRoles: config.restore.createRoles },
     verify,
+    daemon: daemonOf(config),
     pruneProfile: config.prune.profile,
     connectionEnvironment: parts.connectionEnvironment,
     awsVariable,
     warnings: [
       ...openToOthers([identity, signingKey], databases),
+      ...(document?.raw['drill'] === undefined ? [] : [noDrillsYet]),
       ...(path !== undefined && document !== undefined && passwords.length > 0 ? writtenPasswords(path, document) : []),
       ...misspelt(env, document?.variables ?? new Set()).map(({ name, meant }) => ({
         text: `the environment variable ${name} is not known and does nothing; ${meant}`,

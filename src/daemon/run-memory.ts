@@ -27,39 +27,46 @@ const MOST = 256;
 /** A record's times are its run's own, taken a moment after those of here. */
 const SAME_RUN_MS = 5000;
 
+interface Remembered {
+  readonly run: JobRun;
+  /** Epoch ms within which its run record says that it began: that, too, by the clock that it had then. */
+  readonly from: number;
+  readonly to: number;
+}
+
 export function createRunMemory(): RunMemory {
-  const runs = new Map<string, JobRun[]>();
+  const runs = new Map<string, Remembered[]>();
   return {
     add({ id }, { dueAt, startedAt, endedAt, ms, outcome }) {
+      const tookMs = Math.round(ms);
       // By the clock of its end, which may have been set back since its start.
-      const began = endedAt.subtract({ milliseconds: Math.round(ms) });
+      const began = endedAt.subtract({ milliseconds: tookMs });
       const earlier = Temporal.Instant.compare(began, startedAt) < 0 ? began : startedAt;
-      const all = runs.get(id) ?? [];
-      all.push({ dueAt, startedAt: earlier, recordedAt: startedAt, finishedAt: endedAt, ...outcome });
-      runs.set(id, all.slice(-MOST));
+      const from = startedAt.epochMilliseconds - SAME_RUN_MS;
+      const run = { dueAt, startedAt: earlier, recordedAt: startedAt, finishedAt: endedAt, ...outcome };
+      runs.set(id, [...(runs.get(id) ?? []), { run, from, to: from + tookMs + 2 * SAME_RUN_MS }].slice(-MOST));
     },
     with({ id }, recorded) {
       const own = runs.get(id) ?? [];
-      const spans = own.map(spanOf);
-      const foreign = recorded.filter(
-        ({ recordedAt: { epochMilliseconds } }) => !spans.some(({ from, to }) => from <= epochMilliseconds && epochMilliseconds <= to),
-      );
-      return [...foreign, ...own].toSorted((a, b) => Temporal.Instant.compare(a.startedAt, b.startedAt));
+      const isForeign = ({ recordedAt }: PastRun): boolean => {
+        const began = recordedAt.epochMilliseconds;
+        return !own.some(({ from, to }) => from <= began && began <= to);
+      };
+      const foreign = recorded.filter(isForeign);
+      const all = own.map(({ run }) => run);
+      return foreign.length === 0 ? all : [...foreign, ...all].toSorted((a, b) => Temporal.Instant.compare(a.startedAt, b.startedAt));
     },
     clockWentBackTo(now) {
       const earlier = (instant: Instant) => (Temporal.Instant.compare(instant, now) > 0 ? now : instant);
       for (const [id, all] of runs) {
         runs.set(
           id,
-          all.map((run) => ({ ...run, startedAt: earlier(run.startedAt), finishedAt: earlier(run.finishedAt) })),
+          all.map(({ run, ...span }) => ({
+            ...span,
+            run: { ...run, startedAt: earlier(run.startedAt), finishedAt: earlier(run.finishedAt) },
+          })),
         );
       }
     },
   };
-}
-
-/** Within which its run record says that it began: that, too, by the clock that it had then. */
-function spanOf({ recordedAt, startedAt, finishedAt }: JobRun): { readonly from: number; readonly to: number } {
-  const from = recordedAt.epochMilliseconds - SAME_RUN_MS;
-  return { from, to: from + finishedAt.epochMilliseconds - startedAt.epochMilliseconds + 2 * SAME_RUN_MS };
 }
