@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type JobState, planJob, type Situation } from '../../../src/daemon/plan.ts';
+import { compareInstantsByTime } from '../../support/instants.ts';
 import { DAY_MS, failed, HOUR_MS, hopeless, jobOf, MINUTE_MS, runAt } from './jobs.ts';
 import { at, instant, ms } from './wall-clock.ts';
+
+compareInstantsByTime();
 
 const nightly = jobOf('0 2 * * *');
 const none: JobState = { runs: [], running: undefined };
@@ -83,6 +86,7 @@ describe('a job that was missed', () => {
     expect(planJob(verify, none, young).next).toMatchObject({ at: instant('2026-12-01T04:00:00Z'), why: 'due' });
     expect(planJob(verify, none, { ...young, knownSince: instant('2026-10-20T00:00:00Z') }).next).toMatchObject({ why: 'catch-up' });
     expect(planJob(nightly, none, young).next).toMatchObject({ why: 'catch-up' });
+    expect(planJob(nightly, none, { ...young, knownSince: instant('2026-11-25T08:59:00Z') }).next).toMatchObject({ why: 'catch-up' });
     expect(planJob(nightly, none, { ...young, knownSince: undefined }).next).toMatchObject({ why: 'due' });
   });
 });

@@ -2,8 +2,11 @@ import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it, vi } from 'vitest';
 import { dueBetween } from '../../../src/daemon/schedule.ts';
 import { createFakeTime } from '../../support/fake-time.ts';
+import { compareInstantsByTime } from '../../support/instants.ts';
 import { DAY_MS, daemon, failed, HOUR_MS, hopeless, jobOf, MINUTE_MS, records, runAt, short } from './jobs.ts';
 import { at, instant, ms, zones } from './wall-clock.ts';
+
+compareInstantsByTime();
 
 /** A repository whose nightly job ran last night. */
 function caredFor(...ids: string[]) {
@@ -106,6 +109,17 @@ describe('what was missed', () => {
     expect([first.started.length, second.started.length]).toEqual([1, 0]);
   });
 
+  it('is not run when somebody else has run it while the daemon was waiting for its own minute', async () => {
+    const history = caredFor();
+    const d = daemon({ jobs: [{ ...nightly, jitterMs: 30 * MINUTE_MS }], history });
+    await d.time.advance(14 * HOUR_MS);
+    history.all.push({ job: 'backup:shop', ...runAt('2026-11-26T02:00:10Z') });
+    await d.time.advance(2 * HOUR_MS);
+    expect(d.started).toEqual([]);
+    await d.time.advance(DAY_MS);
+    expect(d.started).toHaveLength(1);
+  });
+
   it('was not missed where the repository cannot be read, until it can be', async () => {
     const history = caredFor();
     let broken = true;
@@ -194,16 +208,30 @@ describe('a clock that is set', () => {
     const d = daemon({ jobs: [quarterly], history });
     await d.time.advance(37 * MINUTE_MS);
     expect(d.started).toHaveLength(2);
-    d.host.jump({ days: 365 } as never);
+    d.host.jump({ hours: 365 * 24 });
     await d.time.advance(6 * MINUTE_MS);
     expect(d.started.slice(2)).toMatchObject([{ why: 'catch-up', dueAt: '2027-11-25T12:30Z' }]);
-    d.host.jump({ days: -365 } as never);
+    d.host.jump({ hours: -365 * 24 });
     await d.time.advance(60 * MINUTE_MS);
     expect(d.started.slice(3).map(({ dueAt, why }) => `${why} ${dueAt}`)).toEqual([
       'due 2026-11-25T12:45Z',
       'due 2026-11-25T13:00Z',
       'due 2026-11-25T13:15Z',
       'due 2026-11-25T13:30Z',
+    ]);
+  });
+
+  it('a year ahead when the daemon starts, and right later on, does not make it catch up twice', async () => {
+    const time = createFakeTime('2026-11-30T09:00:00Z');
+    const host = time.host({ ahead: { hours: 365 * 24 } });
+    const d = daemon({ time, host, jobs: [nightly], history: caredFor() });
+    await time.advance(15 * MINUTE_MS);
+    host.jump({ hours: -365 * 24 });
+    await time.advance(2 * DAY_MS);
+    expect(d.started.map(({ why, dueAt }) => `${why} ${dueAt}`)).toEqual([
+      'catch-up 2027-11-30T02:00Z',
+      'due 2026-12-01T02:00Z',
+      'due 2026-12-02T02:00Z',
     ]);
   });
 
