@@ -1,5 +1,5 @@
 import { Temporal } from 'temporal-polyfill';
-import { messageOf } from '../core/errors.ts';
+import { JetbackupError, messageOf } from '../core/errors.ts';
 import type { PastRun } from '../operations/last-runs.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
 import { within } from '../platform/deadline.ts';
@@ -40,6 +40,7 @@ export interface SchedulerDeps {
   readonly clock: Clock;
   readonly runner: JobRunner;
   readonly history: History;
+  /** Must not throw. */
   readonly onEvent: (event: SchedulerEvent) => void;
   /** Name of this host: its own minute comes of it. */
   readonly host: string;
@@ -63,7 +64,7 @@ export interface JobStatus {
 export interface Scheduler {
   /** Works until `stop`, or until the signal is aborted: then all jobs are, and it resolves when they have ended. Once only. */
   run(signal: AbortSignal): Promise<void>;
-  /** Starts nothing more; jobs have `graceMs` to end, then they are aborted. Resolves when all have ended. */
+  /** Starts nothing more; jobs have `graceMs` to end, then they are aborted with `terminated`. Resolves when all have ended. */
   stop(graceMs: number): Promise<void>;
   status(): readonly JobStatus[];
   /** When it last looked at the clock; undefined before the first time. */
@@ -224,7 +225,8 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
       wake.resolve();
       const over = new AbortController();
       const grace = clock.sleep(graceMs, over.signal).then(
-        () => aborting.abort(new Error(`jobs had ${Math.round(graceMs / 1000)} s to end`)),
+        () =>
+          aborting.abort(new JetbackupError('terminated', `the daemon was stopped, and jobs had ${Math.round(graceMs / 1000)} s to end`)),
         () => {},
       );
       await allDone();

@@ -84,6 +84,7 @@ export function daemon(options: {
   const events: SchedulerEvent[] = [];
   const concurrent: string[][] = [];
   const active: string[] = [];
+  const aborted: unknown[] = [];
   const kill = new AbortController();
   const scheduler = createScheduler(
     {
@@ -102,7 +103,8 @@ export function daemon(options: {
           let result = outcome;
           try {
             await orAborted(host.sleep(ms, signal), signal);
-          } catch {
+          } catch (error) {
+            aborted.push(error);
             result = { result: 'interrupted', retryable: true };
           }
           active.splice(active.indexOf(job.id), 1);
@@ -127,6 +129,8 @@ export function daemon(options: {
     started,
     events,
     concurrent,
+    /** The reasons with which jobs were aborted. */
+    aborted,
     over,
     /** Ends it as `kill -9` does, as far as others can see. */
     async kill() {

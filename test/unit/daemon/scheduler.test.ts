@@ -373,6 +373,7 @@ describe('a daemon that is asked to stop', () => {
     await stopped;
     await d.over;
     expect(d.events.at(-1)).toMatchObject({ type: 'finished', outcome: { result: 'interrupted' } });
+    expect(d.aborted).toEqual([expect.objectContaining({ code: 'terminated' })]);
   });
 
   it('before it has done anything just ends', async () => {
