@@ -1,7 +1,9 @@
+import type { Cron } from '../core/cron.ts';
 import type { CodecName, FingerprintMode } from '../core/manifest.ts';
 import type { AlertConfig } from './alerts.ts';
 import type { AlertPolicyConfig } from './alerts-schema.ts';
 import type { RetentionConfig } from './retention.ts';
+import type { DaemonConfig } from './schedule.ts';
 import type { Secret } from './secret.ts';
 import type { Objectives, VerifyConfig } from './verify.ts';
 
@@ -27,6 +29,8 @@ export interface DatabaseConfig {
   /** Its own, or the default of all. */
   readonly retention: RetentionConfig;
   readonly objectives: Objectives;
+  /** When the daemon backs it up; undefined: not by itself. */
+  readonly schedule: Cron | undefined;
   /** Asked of the restored database, after those of every database. */
   readonly queries: VerifyConfig['queries'];
   /** Taken in the dump's snapshot, and compared with the restored database. */
@@ -58,6 +62,7 @@ export interface Config {
   readonly verify: VerifyConfig;
   readonly alerts: readonly AlertConfig[];
   readonly alertPolicy: AlertPolicyConfig;
+  readonly daemon: DaemonConfig;
   /** AWS profile whose credentials only `prune` uses. */
   readonly pruneProfile: string | undefined;
   /** What completes a connection's URL. A function, so that printing a Config prints no PGPASSWORD. */

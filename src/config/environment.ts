@@ -74,6 +74,7 @@ const databaseSettings: readonly (readonly [variable: string, key: string, form?
   ['JETBACKUP_BINDIR', 'bindir'],
   ['JETBACKUP_CANARY', 'canary'],
   ['JETBACKUP_RETENTION', 'retention', 'retention'],
+  ['JETBACKUP_SCHEDULE', 'schedule'],
 ];
 
 const others = ['JETBACKUP_CONFIG', 'JETBACKUP_DATABASE', 'JETBACKUP_IDENTITY', 'JETBACKUP_SIGNING_KEY', 'JETBACKUP_LOG'];

@@ -8,6 +8,7 @@ import { type Environment, environmentOverlay, misspelt, readVariables, type Var
 import { type ConfigChecks, type Placed, parseRaw } from './parse.ts';
 import { configInvalid, type Problem } from './problems.ts';
 import { retentionOf } from './retention.ts';
+import { daemonOf, noDrillsYet, scheduleOf } from './schedule.ts';
 import type { ParsedConfig } from './schema.ts';
 import { Secret } from './secret.ts';
 import { passwordsIn } from './url-passwords.ts';
@@ -166,6 +167,7 @@ function assemble(parts: Parts): Config {
       tags: database.tags,
       bindir: database.bindir === undefined ? undefined : absolute(database.bindir, `databases.${index}.bindir`),
       retention: retentionOf(database.retention, config.retention),
+      schedule: scheduleOf(database, config),
       objectives: objectivesOf(database.objectives, config.objectives),
       queries: database.queries.map(({ name, sql, expect }) => ({ name, sql, expect })),
       values: database.values,
@@ -202,6 +204,7 @@ function assemble(parts: Parts): Config {
     verify,
     alerts,
     alertPolicy: config.alertPolicy,
+    daemon: daemonOf(config),
     pruneProfile: config.prune.profile,
     connectionEnvironment: parts.connectionEnvironment,
     awsVariable,
@@ -210,6 +213,7 @@ function assemble(parts: Parts): Config {
       ...(path !== undefined && document !== undefined && passwords.length + alertSecrets(alerts).length > 0
         ? writtenPasswords(path, document)
         : []),
+      ...(document?.raw['drill'] === undefined ? [] : [noDrillsYet]),
       ...misspelt(env, document?.variables ?? new Set()).map(({ name, meant }) => ({
         text: `the environment variable ${name} is not known and does nothing; ${meant}`,
       })),

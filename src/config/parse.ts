@@ -3,7 +3,7 @@ import { isJetbackupError, messageOf } from '../core/errors.ts';
 import type { ConnectionEnvironment } from './config.ts';
 import { type Raw, UNRESOLVED } from './document.ts';
 import { didYouMean, type Problem } from './problems.ts';
-import { ConfigSchema, knownKeys, notYet, type ParsedConfig } from './schema.ts';
+import { ConfigSchema, knownKeys, type ParsedConfig } from './schema.ts';
 
 /** Where a value stands: a line of the file, or the environment variable that gave it. */
 export interface Placed {
@@ -73,9 +73,6 @@ function problemsOfIssue(issue: z.core.$ZodIssue, raw: Raw, where: (path: Path) 
 }
 
 function unknownKey(key: string, path: Path): { message: string; remedy: string } {
-  if (notYet.includes(key)) {
-    return { message: `this version of jetbackup does not act on "${key}"`, remedy: 'Take it out; it comes with a later version.' };
-  }
   const known = knownKeys(path);
   const meant = didYouMean(key, known);
   return {

@@ -5,6 +5,7 @@ import { AlertPolicySchema, AlertsSchema, unknownDatabases } from './alerts-sche
 import { isTimeZone } from './duration.ts';
 import { RetentionSchema } from './retention.ts';
 import { flag, whole } from './scalars.ts';
+import { DaemonSchema, DrillSchema, pruneScheduleField, scheduleField, verifyScheduleField } from './schedule.ts';
 import { databaseVerifyFields, milliseconds, VerifySchema } from './verify.ts';
 
 /*
@@ -35,6 +36,7 @@ const databaseFields = {
   lockRetries: whole(0, 100).default(6),
   bindir: text.optional(),
   retention: RetentionSchema.optional(),
+  ...scheduleField,
   ...databaseVerifyFields,
 };
 
@@ -58,8 +60,12 @@ export const ConfigSchema = z
     retention: RetentionSchema.optional(),
     /** Of databases that have none of their own. */
     objectives: databaseVerifyFields.objectives,
-    verify: VerifySchema.prefault({}),
-    prune: z.strictObject({ profile: text.optional() }).prefault({}),
+    /** Of databases that have none of their own. */
+    ...scheduleField,
+    verify: VerifySchema.extend(verifyScheduleField).prefault({}),
+    prune: z.strictObject({ profile: text.optional(), ...pruneScheduleField }).prefault({}),
+    drill: DrillSchema.prefault({}),
+    daemon: DaemonSchema.prefault({}),
     encryption: z
       .strictObject({
         recipients: noRepeats(oneOrMore, 'recipient').default([]),
@@ -97,9 +103,6 @@ export const ConfigSchema = z
   })
   .superRefine(unknownDatabases);
 export type ParsedConfig = z.output<typeof ConfigSchema>;
-
-/** Sections of later versions: they deserve a better answer than "unknown". */
-export const notYet: readonly string[] = ['schedule', 'drill'];
 
 /** The keys that are known at a path of the configuration, for "did you mean". */
 export function knownKeys(path: readonly PropertyKey[]): readonly string[] {

@@ -10,6 +10,7 @@ import { writeNewFile } from '../output-file.ts';
 import { parseJobs } from '../parse-jobs.ts';
 import { help, type Registry } from '../registry.ts';
 import { configuredDatabases, type Outcome, redactorOf, repositoryDatabase, type Session } from '../session.ts';
+import { runHistory } from '../verification-history.ts';
 import { verifyDocument, verifyExitCode, verifyJunit, verifyText } from '../verify-result.ts';
 import { type Verifying, verifyEach } from '../verify-run.ts';
 
@@ -21,6 +22,7 @@ interface VerifyOptions {
   readonly sample?: number;
   readonly jobs?: number;
   readonly junit?: string;
+  readonly history?: boolean;
 }
 
 export function registerVerify(program: Command, registry: Registry): void {
@@ -40,6 +42,15 @@ export function registerVerify(program: Command, registry: Registry): void {
     .addOption(new Option('--all-unproven', 'every backup that no verification has looked at').conflicts(['sample']))
     .addOption(new Option('--sample <n>', 'the <n> older backups whose turn it is').argParser(parseSample))
     .option('--jobs <n>', 'connections that load rows and build indexes', parseJobs)
+    .addOption(
+      new Option('--history', 'what earlier verifications measured, and what the next one is expected to').conflicts([
+        'allUnproven',
+        'sample',
+        'junit',
+        'sandbox',
+        'profile',
+      ]),
+    )
     .option('--junit <file>', 'also write a JUnit report, for a CI server')
     .action(async (when: string | undefined, options: VerifyOptions) => {
       await registry.session(command, (session) => runVerify(session, when, options));
@@ -51,6 +62,7 @@ export function registerVerify(program: Command, registry: Registry): void {
       ['jetbackup verify --sample 2', 'two older ones, in turn'],
       ['jetbackup verify --sandbox local', 'without a container engine'],
       ['jetbackup verify --all-unproven --junit report.xml', 'whatever has not been proven yet'],
+      ['jetbackup verify --history', 'RTO and RPO over time, and the forecast'],
     ],
     exits: ['10', '11', '13', '21', '30', '32', '130'],
   });
@@ -64,6 +76,7 @@ function parseSample(text: string): number {
 
 async function runVerify(session: Session, when: string | undefined, options: VerifyOptions): Promise<Outcome> {
   const { config, composed, context, output, ask } = session;
+  if (options.history === true) return await history(session, when, options.database ?? []);
   const choice = choiceOf(session, when, options);
   const { sandbox, redact } = sandboxOf(session, options.sandbox);
   const databases = await databasesOf(session, options.database ?? []);
@@ -85,6 +98,11 @@ async function runVerify(session: Session, when: string | undefined, options: Ve
     text: verifyText(done, { timeZone: config.timeZone, colors: output.colors, redact }),
     exitCode: verifyExitCode(done),
   };
+}
+
+async function history(session: Session, when: string | undefined, names: readonly string[]): Promise<Outcome> {
+  if (when === undefined) return await runHistory(session, names);
+  throw new JetbackupError('usage', '--history is of all verifications, and WHEN names one backup', { hint: 'Leave one of them out.' });
 }
 
 function choiceOf({ composed }: Session, when: string | undefined, { allUnproven, sample }: VerifyOptions): Choice {

@@ -94,11 +94,6 @@ encryption: { recipients: [\${R1}, '\${R2:-x: y, z}'], identityFile: \${JETBACKU
       good.replace('url:', 'fingerpint: off\n    url:'),
       ['jetbackup.yaml:4:5: unknown key "fingerpint"; did you mean "fingerprint"?'],
     ],
-    [
-      'a key of a later version',
-      good.replace('url:', 'schedule: "0 2 * * *"\n    url:'),
-      ['jetbackup.yaml:4:5: this version of jetbackup does not act on "schedule"'],
-    ],
     ['a missing repository', good.replace(/^repository.*\n/, ''), ['jetbackup.yaml:1:1: "repository" is missing']],
     ['a missing name', good.replace('name: jetadmin\n    ', ''), ['jetbackup.yaml:3:5: the database has no name']],
     ['an empty file', '', ['jetbackup.yaml:1:1: "repository" is missing']],
