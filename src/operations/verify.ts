@@ -18,6 +18,7 @@ import { allChecks } from '../verify/all.ts';
 import type { CheckContext, CheckResult, RestoreCheck, UserQuery } from '../verify/check.ts';
 import type { Sandbox, SandboxProvider } from '../verify/sandbox.ts';
 import { loadDump, readFingerprint, type StoredBackupDeps } from './load.ts';
+import { whileReading } from './reading.ts';
 import { recoveryFigures } from './recovery-gap.ts';
 import { openRepository } from './repository.ts';
 import type { Restorer } from './restorer.ts';
@@ -84,7 +85,8 @@ export async function verifyBackup(deps: VerifyDeps, input: VerifyInput, signal:
   try {
     const { id: repository } = await openRepository(deps, signal);
     try {
-      await examine(deps, input, { run, progress, repository }, signal);
+      const reading = { database: input.database, id: input.id, holder: `verify on ${deps.host}` };
+      await whileReading(deps, reading, signal, (kept) => examine(deps, input, { run, progress, repository }, kept));
     } catch (error) {
       if (!(error instanceof Verdict)) throw error;
     }
