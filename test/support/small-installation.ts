@@ -4,13 +4,14 @@ import { authenticate } from '../../src/catalog/authenticate.ts';
 import { listCommitted, readManifest } from '../../src/catalog/catalog.ts';
 import { backupPrefix } from '../../src/catalog/layout.ts';
 import { createCodec } from '../../src/compression/all.ts';
-import { collect, MiB } from '../../src/core/bytes.ts';
+import { type ByteStream, collect, MiB } from '../../src/core/bytes.ts';
 import { artifactOf, type Manifest } from '../../src/core/manifest.ts';
 import type { ProgressEvent } from '../../src/core/progress.ts';
 import { createOpener, createSealer } from '../../src/crypto/age.ts';
 import { generateIdentity, parseIdentities } from '../../src/crypto/identities.ts';
 import { generateSigningKey, loadSigningKey } from '../../src/crypto/signature.ts';
 import { type BackupInput, backup } from '../../src/operations/backup.ts';
+import { exportBackup } from '../../src/operations/export.ts';
 import { acceptBackup, type MarkInput, markBackup } from '../../src/operations/mark.ts';
 import { type PruneInput, type PruneResult, prune } from '../../src/operations/prune.ts';
 import { initRepository } from '../../src/operations/repository.ts';
@@ -72,8 +73,13 @@ export async function openSmallInstallation({ store, clock, rows, policy, timeZo
     async backup(change: Partial<BackupInput> = {}, over: ObjectStore = store): Promise<Manifest> {
       return (await backup({ ...common, ...backupDeps, store: over }, { ...input, ...change }, never)).manifest;
     },
-    prune(change: Partial<PruneInput> = {}, over: ObjectStore = store): Promise<PruneResult> {
-      return prune({ ...common, store: over }, { ...retention, ...change }, never);
+    prune(change: Partial<PruneInput> = {}, over: ObjectStore = store, by: Clock = clock): Promise<PruneResult> {
+      return prune({ ...common, store: over, clock: by }, { ...retention, ...change }, never);
+    },
+    /** As `jetbackup export`, of the dump. */
+    async export(id: string, output: (plain: ByteStream) => Promise<void>, over: ObjectStore = store): Promise<Manifest> {
+      const deps = { ...common, store: over, opener, codec: createCodec };
+      return await exportBackup(deps, { database: DATABASE, moment: { kind: 'id', id }, artifact: 'dump', output }, never);
     },
     mark(id: string, change: MarkInput['change']) {
       return markBackup({ ...common, store, signingKey }, { database: DATABASE, moment: { kind: 'id', id }, change }, never);
