@@ -48,7 +48,7 @@ export async function checkObjects(store: ObjectStore, folder: string, artifact:
 }
 
 const otherBackup =
-  'Use another backup: jetbackup list. If the store keeps versions, an earlier version of the object may be whole. If a prune ran meanwhile it may have deleted this one: pin what you restore from, jetbackup pin ID --reason "restore".';
+  'Use another backup: jetbackup list. If the store keeps versions, an earlier version of the object may be whole. A prune leaves alone what is being read; where this host could leave no note of that (it warns), pin what you restore from: jetbackup pin ID --reason "restore".';
 
 /**
  * The sealed bytes, each segment released only once its SHA-256 equals the (signed) manifest's. Several segments are

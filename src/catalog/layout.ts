@@ -10,6 +10,9 @@ const MANIFEST_NAME = 'manifest.json';
 const MARK_NAME = 'mark.json';
 const PROOF_NAME = 'proof.json';
 export const RUNS_PREFIX: Key = 'runs/';
+export const READERS_PREFIX: Key = 'readers/';
+/** What a prune is about to delete. Not below `readers/`: whoever may only leave notes there must not be able to write it. */
+export const DELETING_KEY: Key = 'deleting.json';
 
 export function databasePrefix(database: DatabaseName): Key {
   return `${database}/`;
@@ -89,4 +92,29 @@ export function isProof(place: Place): boolean {
 export function runOf(key: Key): Id | undefined {
   const id = /^runs\/\d{4}\/\d{2}\/([^/]+)\.json$/.exec(key)?.[1];
   return id !== undefined && idPattern.test(id) && runRecordKey(id) === key ? id : undefined;
+}
+
+/** Where those that read a database's backups leave their notes. */
+export function readersPrefix(database: DatabaseName): Key {
+  return `${READERS_PREFIX}${database}/`;
+}
+
+export interface ReaderPlace {
+  readonly database: DatabaseName;
+  /** The backup that is read. */
+  readonly id: Id;
+  /** Whose note it is; nobody else has the same. */
+  readonly note: Id;
+}
+
+export function readerKey({ database, id, note }: ReaderPlace): Key {
+  return `${readersPrefix(database)}${id}/${note}.json`;
+}
+
+/** The reader that a note at this key is of, or undefined when it is none. */
+export function readerOf(key: Key): ReaderPlace | undefined {
+  const [, database, id, note] = /^readers\/([^/]+)\/([^/]+)\/([^/]+)\.json$/.exec(key) ?? [];
+  if (database === undefined || id === undefined || note === undefined) return undefined;
+  if (!idPattern.test(id) || !idPattern.test(note) || !DatabaseNameSchema.safeParse(database).success) return undefined;
+  return { database, id, note };
 }

@@ -50,6 +50,8 @@ const PrunedDatabases = z.array(
     freedBytes: Bytes,
     /** Were to go, but the store refuses: until an instant, or `legal-hold`. */
     locked: z.array(z.strictObject({ id: IdSchema, until: z.union([Instant, z.literal('legal-hold')]) })),
+    /** Were to go, but are being read: by whom, and until when if none of them gives a further sign of life. */
+    inUse: z.array(z.strictObject({ id: IdSchema, by: z.array(z.string()), until: Instant })),
     /** Were to go, but somebody decided something about them meanwhile. */
     spared: z.array(IdSchema),
     /** Folders of dead runs that were removed. */

@@ -62,6 +62,7 @@ export function pruneSummary({ databases, runRecords, uploads }: PruneResult, { 
         })),
         freedBytes: bytesOf(dryRun ? pruned.plan.expire.map(({ point }) => point) : pruned.deleted),
         locked: pruned.locked.map(({ id, until }) => ({ id, until: until.toString() })),
+        inUse: pruned.inUse.map(({ id, by, until }) => ({ id, by: [...by], until: until.toString() })),
         spared: [...pruned.spared],
         orphans: [...pruned.orphans],
         run: pruned.run?.id ?? null,
@@ -105,13 +106,14 @@ function plannedText(pruned: PrunedDatabase, view: PruneView): string {
     going.length === 0
       ? `all ${counted(rows.length, 'backup')} would stay, ${bytesText(stay)}`
       : `${going.length} of ${counted(rows.length, 'backup')} would go and free ${bytesText(bytesOf(going))}; ${rows.length - going.length} would stay, ${bytesText(stay)}`;
-  return [headText(pruned, view), table, ...notesText(pruned, view), `${total}; nothing was changed (--dry-run)`].join('\n');
+  const reading = pruned.inUse.map(({ id, by }) => `${id} is being read (${by.join(', ')}): it would stay for now`);
+  return [headText(pruned, view), table, ...reading, ...notesText(pruned, view), `${total}; nothing was changed (--dry-run)`].join('\n');
 }
 
 /** What was done: only what went, with its reasons, and what did not go as planned. */
 function prunedText(pruned: PrunedDatabase, view: PruneView): string {
   const { colors, input } = view;
-  const { deleted, plan, locked, spared, orphans } = pruned;
+  const { deleted, plan, locked, inUse, spared, orphans } = pruned;
   const all = plan.keep.length + plan.expire.length;
   const reasons = new Map(plan.expire.map(({ point, reasons: why }) => [point.id, why]));
   const done =
@@ -131,6 +133,7 @@ function prunedText(pruned: PrunedDatabase, view: PruneView): string {
     `${colors.green('pruned')} ${colors.bold(pruned.database)}: ${done}`,
     ...lines,
     ...locks.map((line) => colors.yellow(line)),
+    ...inUse.map(({ id, by }) => `  ${id} is being read (${by.join(', ')}): left for the next prune`),
     ...spared.map((id) => `  ${id} was pinned or otherwise decided about meanwhile: left for the next prune`),
     ...(orphans.length === 0 ? [] : [`  removed what ${counted(orphans.length, 'dead run')} left: ${orphans.join(', ')}`]),
     ...notesText(pruned, view),

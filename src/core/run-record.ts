@@ -18,6 +18,8 @@ export const PrunedSchema = z.strictObject({
   ),
   /** Backups that were to go and that the store refuses to delete yet: until when, or `legal-hold`. */
   locked: z.array(z.strictObject({ id: IdSchema, until: z.string() })),
+  /** Backups that were to go and that somebody was reading: who, and until when at least. */
+  inUse: z.array(z.strictObject({ id: IdSchema, by: z.array(z.string()), until: z.iso.datetime() })).default([]),
 });
 export type Pruned = z.infer<typeof PrunedSchema>;
 

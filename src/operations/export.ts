@@ -8,18 +8,17 @@ import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError } from '../core/errors.ts';
 import type { DatabaseName } from '../core/ids.ts';
 import { type ArtifactKind, artifactOf, type CodecName, type Manifest } from '../core/manifest.ts';
-import type { Progress } from '../core/progress.ts';
 import type { Opener } from '../crypto/sealer.ts';
 import type { PublicKey } from '../crypto/signature.ts';
-import type { ObjectStore } from '../storage/store.ts';
+import { type ReadingDeps, whileReading } from './reading.ts';
 import { openRepository } from './repository.ts';
 
-export interface ExportDeps {
-  readonly store: ObjectStore;
+export interface ExportDeps extends ReadingDeps {
   readonly opener: Opener;
   readonly codec: (name: CodecName) => Codec;
   readonly publicKeys: readonly PublicKey[];
-  readonly log: Progress;
+  /** Name of this host, for whoever prunes meanwhile. */
+  readonly host: string;
 }
 
 export interface ExportInput {
@@ -30,7 +29,7 @@ export interface ExportInput {
   readonly output: (plain: ByteStream) => Promise<void>;
 }
 
-/** Writes one artifact, decrypted and decompressed, for stock tools. Throws like `restore` up to the data. */
+/** Writes one artifact, decrypted and decompressed, for stock tools, while a note keeps the backup from being pruned. Throws like `restore` up to the data. */
 export async function exportBackup(deps: ExportDeps, input: ExportInput, signal: AbortSignal): Promise<Manifest> {
   const repository = await openRepository(deps, signal);
   const accept = (candidate: Manifest) => authenticate(candidate, repository.id, deps.publicKeys);
@@ -42,11 +41,14 @@ export async function exportBackup(deps: ExportDeps, input: ExportInput, signal:
     });
   }
   const folder = backupPrefix(manifest.database, manifest.id);
-  await checkObjects(deps.store, folder, artifact, signal);
-  const phase = 'export';
-  const totalBytes = artifact.plain.bytes;
-  deps.log({ type: 'phase', phase, text: `exporting the ${artifact.kind} of ${manifest.id}`, totalBytes });
-  const onBytes = (bytes: number) => deps.log({ type: 'bytes', phase, bytes, totalBytes });
-  await input.output(readArtifact(deps, { folder, artifact, onBytes }, signal));
+  const read = { database: manifest.database, id: manifest.id, holder: `export on ${deps.host}` };
+  await whileReading(deps, read, signal, async (reading) => {
+    await checkObjects(deps.store, folder, artifact, reading);
+    const phase = 'export';
+    const totalBytes = artifact.plain.bytes;
+    deps.log({ type: 'phase', phase, text: `exporting the ${artifact.kind} of ${manifest.id}`, totalBytes });
+    const onBytes = (bytes: number) => deps.log({ type: 'bytes', phase, bytes, totalBytes });
+    await input.output(readArtifact(deps, { folder, artifact, onBytes }, reading));
+  });
   return manifest;
 }

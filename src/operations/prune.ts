@@ -2,7 +2,8 @@ import { Temporal } from 'temporal-polyfill';
 import type { RetentionPlan } from '../../retention/plan.ts';
 import type { RecoveryPoint } from '../../retention/points.ts';
 import { describeReason } from '../../retention/reasons.ts';
-import { databasePrefix, isManifest, manifestKey, markKey, placeOf } from '../catalog/layout.ts';
+import { databasePrefix, isManifest, isMark, isProof, manifestKey, markKey, placeOf, proofKey } from '../catalog/layout.ts';
+import { type LiveReader, liveReaders, sweepNotes } from '../catalog/readers.ts';
 import { removeRunsBefore } from '../catalog/run-records.ts';
 import { removeDeadRuns } from '../catalog/uncommitted.ts';
 import { JetbackupError } from '../core/errors.ts';
@@ -10,6 +11,7 @@ import { type DatabaseName, type Id, newId } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import { acquireLease, type Lease } from '../storage/lease.ts';
 import type { Lock } from '../storage/store.ts';
+import { announceDeletion, type DeletionAnnounced } from './announce-deletion.ts';
 import { type DatabaseSurvey, type Folder, type RetentionDeps, type RetentionInput, surveyRetention } from './retention.ts';
 import { type RunDeps, startRun } from './run.ts';
 
@@ -26,6 +28,15 @@ export interface Locked {
   readonly until: Lock;
 }
 
+/** A backup that was to go and stays for now, because somebody restores, exports or verifies it. */
+export interface InUse {
+  readonly id: Id;
+  /** As they name themselves: `restore on db1`. */
+  readonly by: readonly string[];
+  /** When that ends if none of them gives a further sign of life, by the store's clock. */
+  readonly until: Temporal.Instant;
+}
+
 export interface PrunedDatabase {
   readonly database: DatabaseName;
   readonly plan: RetentionPlan;
@@ -33,6 +44,8 @@ export interface PrunedDatabase {
   /** Of the plan's `expire`; none in a dry run. */
   readonly deleted: readonly RecoveryPoint[];
   readonly locked: readonly Locked[];
+  /** In a dry run as far as this machine's clock tells. */
+  readonly inUse: readonly InUse[];
   /** Pinned, or otherwise changed, since the plan was made: left for the next one. */
   readonly spared: readonly Id[];
   /** Folders of runs that died before they committed anything, which were removed. */
@@ -58,9 +71,10 @@ const UPLOAD_AGE = { hours: 48 };
 
 /**
  * Deletes what retention lets go, one backup after the other, oldest first: its manifest, with which it ceases to exist,
- * then its data, then its mark. A crash in between leaves objects of no backup, which a later prune or backup removes. Before
- * each backup the lease is asked again, the store whether it refuses (Object Lock), and the mark whether somebody has
- * pinned it meanwhile. Then what dead runs left, unfinished uploads, and run records over 24 months.
+ * then its data, then its proof and its mark. A crash in between leaves objects of no backup, which a later prune or backup
+ * removes. Before each backup the lease is asked again, the store whether it refuses (Object Lock), whether somebody is reading
+ * it (catalog/readers.ts), and the mark whether somebody has pinned it meanwhile. Then what dead runs and killed readers left,
+ * unfinished uploads, and run records over 24 months.
  *
  * Throws `locked` while another prune works here, `storage-failed` where the store's clock and ours differ by more than an
  * hour, `repository-missing`, what the store throws, and the signal's reason. What was deleted until then stays deleted.
@@ -68,7 +82,9 @@ const UPLOAD_AGE = { hours: 48 };
 export async function prune(deps: PruneDeps, input: PruneInput, signal: AbortSignal): Promise<PruneResult> {
   if (input.dryRun) {
     const survey = await surveyRetention(deps, input, signal);
-    return { databases: survey.databases.map((database) => planned(database)), runRecords: 0, uploads: 0 };
+    const databases: PrunedDatabase[] = [];
+    for (const database of survey.databases) databases.push(await planned(deps, database, signal));
+    return { databases, runRecords: 0, uploads: 0 };
   }
   await using lease = await acquireLease(deps, { name: 'prune', holder: `prune on ${deps.host}`, ttlMs: LEASE_MS }, signal);
   assertClocks(deps, lease);
@@ -85,11 +101,24 @@ export async function prune(deps: PruneDeps, input: PruneInput, signal: AbortSig
   const runRecords = Number.isFinite(newest)
     ? await removeRunsBefore(deps.store, survey, monthsBefore(newest, RUN_RECORD_MONTHS, input.timeZone), signal)
     : 0;
+  await sweepNotes(deps.store, lease.storeNow, signal);
   return { databases, runRecords, uploads };
 }
 
-function planned({ of, plan, frozenBy }: DatabaseSurvey): PrunedDatabase {
-  return { database: of.database, plan, frozenBy, deleted: [], locked: [], spared: [], orphans: [], run: undefined };
+async function planned({ store, clock }: PruneDeps, { of, plan, frozenBy }: DatabaseSurvey, signal: AbortSignal): Promise<PrunedDatabase> {
+  const { database } = of;
+  // Without a lease there is no store's clock.
+  const found = plan.expire.length === 0 ? new Map() : await liveReaders(store, database, clock.now(), signal);
+  const inUse = plan.expire.flatMap(({ point: { id } }) => {
+    const readers = found.get(id) ?? [];
+    return readers.length === 0 ? [] : [inUseBy(id, readers)];
+  });
+  return { database, plan, frozenBy, deleted: [], locked: [], inUse, spared: [], orphans: [], run: undefined };
+}
+
+function inUseBy(id: Id, readers: readonly LiveReader[]): InUse {
+  const until = readers.map((reader) => reader.until).reduce((a, b) => (Temporal.Instant.compare(a, b) < 0 ? b : a));
+  return { id, by: [...new Set(readers.map(({ holder }) => holder))], until };
 }
 
 function isSure({ state, instant }: RecoveryPoint, lease: Lease): boolean {
@@ -124,7 +153,10 @@ async function pruneDatabase(
   const byId = new Map(folders.map((folder) => [folder.id, folder]));
   const deleted: { point: RecoveryPoint; reasons: string[] }[] = [];
   const locked: Locked[] = [];
+  const inUse: InUse[] = [];
   const spared: Id[] = [];
+  const backups = plan.expire.map(({ point }) => point.id).filter((id) => byId.has(id));
+  const announced = announceDeletion(deps, { database: of.database, backups, lease, ttlMs: LEASE_MS });
   const outcome = () => ({
     backup: null,
     pruned: {
@@ -136,28 +168,43 @@ async function pruneDatabase(
         reasons,
       })),
       locked: locked.map(({ id, until }) => ({ id, until: until.toString() })),
+      inUse: inUse.map(({ id, by, until }) => ({ id, by: [...by], until: until.toString() })),
     },
   });
   try {
-    await run.phase('delete', `deleting ${plan.expire.length} of ${survey.points.length} backup(s) of ${of.database}`, async () => {
-      for (const { point, reasons } of plan.expire) {
-        const folder = byId.get(point.id);
-        if (folder === undefined) continue;
-        const until = await lockOf(deps, folder, lease, signal);
-        await lease.assertHeld(signal);
-        if (until !== undefined) locked.push({ id: point.id, until });
-        // Nothing that takes time between this look and the delete.
-        else if (await isMarkedSince(deps, folder, signal)) spared.push(point.id);
-        else {
-          await deleteBackup(deps, folder, signal);
-          deleted.push({ point, reasons: reasons.map((reason) => describeReason(reason, input.timeZone)) });
+    await run
+      .phase('delete', `deleting ${plan.expire.length} of ${survey.points.length} backup(s) of ${of.database}`, async () => {
+        for (const { point, reasons } of plan.expire) {
+          const folder = byId.get(point.id);
+          if (folder === undefined) continue;
+          const until = await lockOf(deps, folder, lease, signal);
+          const readers = until === undefined ? await announced.readersOf(point.id, signal) : [];
+          await lease.assertHeld(signal);
+          if (until !== undefined) locked.push({ id: point.id, until });
+          else if (readers.length > 0) inUse.push(inUseBy(point.id, readers));
+          // Nothing that takes time between this look and the delete.
+          else if (await isMarkedSince(deps, folder, signal)) spared.push(point.id);
+          else {
+            await deleteBackup(deps, folder, announced, signal);
+            deleted.push({ point, reasons: reasons.map((reason) => describeReason(reason, input.timeZone)) });
+          }
         }
-      }
-    });
+      })
+      .finally(() => announced.end());
     const orphans = await run.phase('orphans', 'removing what dead runs left', () => removeOrphans(deps, survey, lease, signal));
     const record = await run.succeeded(outcome());
     const { frozenBy } = survey;
-    return { database: of.database, plan, frozenBy, deleted: deleted.map(({ point }) => point), locked, spared, orphans, run: record };
+    return {
+      database: of.database,
+      plan,
+      frozenBy,
+      deleted: deleted.map(({ point }) => point),
+      locked,
+      inUse,
+      spared,
+      orphans,
+      run: record,
+    };
   } catch (error) {
     throw await run.failed(error, outcome());
   }
@@ -182,15 +229,20 @@ async function isMarkedSince({ store }: PruneDeps, folder: Folder, signal: Abort
   return !folder.marked || Temporal.Instant.compare(info.modified, folder.written) > 0;
 }
 
-async function deleteBackup({ store }: PruneDeps, { database, id, objects }: Folder, signal: AbortSignal): Promise<void> {
-  const mark = markKey(database, id);
-  // No longer than the lease, which was asked just now, can last.
-  await store.delete(manifestKey(database, id), AbortSignal.any([signal, AbortSignal.timeout(LEASE_MS)]));
+async function deleteBackup(
+  { store }: PruneDeps,
+  { database, id, objects }: Folder,
+  announced: DeletionAnnounced,
+  signal: AbortSignal,
+): Promise<void> {
+  await announced.remove((limited) => store.delete(manifestKey(database, id), limited), signal);
   for (const key of objects.keys()) {
     const place = placeOf(key);
-    if (place !== undefined && !isManifest(place) && key !== mark) await store.delete(key, signal);
+    if (place !== undefined && !isManifest(place) && !isMark(place) && !isProof(place)) await store.delete(key, signal);
   }
-  await store.delete(mark, signal);
+  // Whether or not the listing showed them: either may have come since.
+  await store.delete(proofKey(database, id), signal);
+  await store.delete(markKey(database, id), signal);
 }
 
 async function removeOrphans(deps: PruneDeps, { of, folders }: DatabaseSurvey, lease: Lease, signal: AbortSignal): Promise<Id[]> {

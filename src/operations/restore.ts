@@ -24,6 +24,7 @@ import {
 } from '../postgres/restore.ts';
 import { findTools } from '../postgres/tools.ts';
 import { loadDump, readFingerprint, type StoredBackupDeps } from './load.ts';
+import { whileReading } from './reading.ts';
 import { openRepository } from './repository.ts';
 import { type Run, startRun } from './run.ts';
 
@@ -80,14 +81,17 @@ interface Located {
 
 /** Finds the backup, authenticates it, and looks at the target. Changes nothing. Throws what `restore` throws before it starts. */
 export async function planRestore(deps: RestoreDeps, input: RestoreInput, signal: AbortSignal): Promise<RestorePlan> {
-  return (await locate(deps, input, signal)).plan;
+  return (await locate(deps, input, await find(deps, input, signal), signal)).plan;
 }
 
-async function locate(deps: RestoreDeps, input: RestoreInput, signal: AbortSignal): Promise<Located> {
+async function find(deps: RestoreDeps, input: RestoreInput, signal: AbortSignal): Promise<Manifest> {
   const { store, publicKeys } = deps;
   const repository = await openRepository(deps, signal);
   const accept = (candidate: Manifest) => authenticate(candidate, repository.id, publicKeys);
-  const manifest = await findBackup(store, input.database, input.moment, accept, signal);
+  return await findBackup(store, input.database, input.moment, accept, signal);
+}
+
+async function locate({ store }: RestoreDeps, input: RestoreInput, manifest: Manifest, signal: AbortSignal): Promise<Located> {
   const folder = backupPrefix(manifest.database, manifest.id);
   for (const artifact of manifest.artifacts) await checkObjects(store, folder, artifact, signal);
   const dump = artifactOf(manifest, 'dump');
@@ -139,19 +143,23 @@ async function finalName(input: RestoreInput, manifest: Manifest, state: TargetS
 /**
  * Restores into a fresh database that gets its name only after everything was loaded and found equal to the backup's
  * fingerprint; until then, and if anything fails, nothing on the server has changed but a staging database, which is
- * dropped. Throws `no-backup`, `damaged`, `not-authentic`, `key-wrong`, the restore, target and storage codes,
+ * dropped. From before it looks at the backup's objects a note in the store keeps that from being pruned. Throws `no-backup`, `damaged`, `not-authentic`, `key-wrong`, the restore, target and storage codes,
  * `check-failed`, `interrupted`, `terminated`.
  */
 export async function restore(deps: RestoreDeps, input: RestoreInput, signal: AbortSignal): Promise<RestoreResult> {
   const run = startRun(deps, 'restore', input.database, newId(deps.clock.now()));
   let backup: string | null = null;
   try {
-    const located = await run.phase('locate', 'looking for the backup', () => locate(deps, input, signal));
-    backup = located.plan.manifest.id;
-    const done = await restoreInto(deps, input, run, located, signal);
-    const rtoSeconds = run.elapsedMs() / 1000;
-    const rpoSeconds = run.startedAt.since(located.plan.manifest.snapshotInstant).total('seconds');
-    return { ...located.plan, ...done, run: await run.succeeded({ backup, rtoSeconds, rpoSeconds }) };
+    const manifest = await run.phase('find', 'looking for the backup', () => find(deps, input, signal));
+    backup = manifest.id;
+    const reading = { database: manifest.database, id: manifest.id, holder: `restore on ${deps.host}` };
+    const { plan, ...done } = await whileReading(deps, reading, signal, async (kept) => {
+      const located = await run.phase('locate', 'looking at the backup and the target', () => locate(deps, input, manifest, kept));
+      return { plan: located.plan, ...(await restoreInto(deps, input, run, located, kept)), rtoSeconds: run.elapsedMs() / 1000 };
+    });
+    const { rtoSeconds, ...told } = done;
+    const rpoSeconds = run.startedAt.since(manifest.snapshotInstant).total('seconds');
+    return { ...plan, ...told, run: await run.succeeded({ backup, rtoSeconds, rpoSeconds }) };
   } catch (error) {
     throw await run.failed(error, { backup });
   }

@@ -14,6 +14,7 @@ import { allChecks } from '../verify/all.ts';
 import type { CheckContext } from '../verify/check.ts';
 import type { Sandbox } from '../verify/sandbox.ts';
 import { loadDump, readFingerprint } from './load.ts';
+import { whileReading } from './reading.ts';
 import { openRepository } from './repository.ts';
 import type { Restorer } from './restorer.ts';
 import { type Run, startRun } from './run.ts';
@@ -38,7 +39,8 @@ export async function verifyBackup(deps: VerifyDeps, input: VerifyInput, signal:
   try {
     const { id: repository } = await openRepository(deps, signal);
     try {
-      await examine(deps, input, { run, found, repository }, signal);
+      const reading = { database: input.database, id: input.id, holder: `verify on ${deps.host}` };
+      await whileReading(deps, reading, signal, (kept) => examine(deps, input, { run, found, repository }, kept));
     } catch (error) {
       if (!(error instanceof Verdict)) throw error;
     }

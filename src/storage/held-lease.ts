@@ -28,6 +28,13 @@ export function markOf(clock: Clock): Mark {
   return { monotonicMs: clock.monotonicMs(), wall: clock.now() };
 }
 
+/** Ms since then. Whatever the two clocks disagree about counts as time: the machine may have slept for so long. */
+export function ageOf(clock: Clock, since: Mark): number {
+  const monotonicAge = clock.monotonicMs() - since.monotonicMs;
+  const wallAge = clock.now().epochMilliseconds - since.wall.epochMilliseconds;
+  return monotonicAge + Math.abs(wallAge - monotonicAge);
+}
+
 /** A lease that was taken and found to be ours. */
 export interface TakenLease {
   readonly entry: LeaseEntry;
@@ -59,11 +66,7 @@ export function holdLease(clock: Clock, { entry, content, storeNow, takenAt }: T
   let released: Promise<void> | undefined;
 
   const monotonicAge = () => clock.monotonicMs() - confirmed.monotonicMs;
-  /** Whatever the two clocks disagree about counts as time: the machine may have slept for so long. */
-  const age = () => {
-    const wallAge = clock.now().epochMilliseconds - confirmed.wall.epochMilliseconds;
-    return monotonicAge() + Math.abs(wallAge - monotonicAge());
-  };
+  const age = () => ageOf(clock, confirmed);
   const lockedBecause = (why: string, cause?: unknown) =>
     new JetbackupError('locked', `the lease "${entry.name}" in ${entry.store.location} is no longer held by this run: ${why}`, {
       hint: 'Nothing more is done under it. Run the same command again.',

@@ -69,6 +69,7 @@ describe('a second Ctrl-C, while a client program does not listen', () => {
     await shop.programs.restore();
     await shop.backup();
     await shop.restoresEqual();
+    await shop.endGrace();
     await shop.expectNothingLeft(run);
   });
 });

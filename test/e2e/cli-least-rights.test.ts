@@ -145,11 +145,12 @@ describe('with no more rights in the bucket than docs/CONFIGURATION.md gives', (
     expect((await shop.ids()).length).toBe(1);
   });
 
-  it('a restore host that may only read restores all the same, and says that it left no record', async () => {
-    enforce(without(restore, 'RecordRestores'));
+  it('a restore host that may only read restores all the same, and says that it left no record and no note', async () => {
+    enforce(without(without(restore, 'RecordRestores'), 'KeepWhatIsRead'));
     const restored = await shop.cli.run('restore', 'latest', '--as', 'restored_copy');
     expect(restored.code, restored.stderr).toBe(0);
     expect(restored.stderr).toContain('could not be written');
+    expect(restored.stderr).toMatch(/a prune cannot be told that .* is being read[\s\S]*jetbackup pin /);
     expect(new Set(refused)).toEqual(new Set(['s3:PutObject']));
     await server.query('DROP DATABASE restored_copy');
   });

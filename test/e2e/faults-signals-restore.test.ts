@@ -134,6 +134,7 @@ describe('a restore that is told to stop', () => {
       installation.proxy.heal();
       await installation.restoresEqual();
       expect(await databases()).toEqual(untouched);
+      await installation.endGrace();
       await installation.expectNothingLeft(run);
     });
   });

@@ -102,7 +102,7 @@ export interface Installation extends AsyncDisposable {
   restoresEqual(when?: string): Promise<void>;
   /** Asserts that no process, temporary file, unfinished upload, stray object, staging database or session is left. */
   expectNothingLeft(run?: RunningCli): Promise<void>;
-  /** As an hour later: what runs left that were committing is no longer spared for a manifest that might yet arrive. */
+  /** As hours later: what runs left that were committing is no longer spared for a manifest that might yet arrive, and notes of killed readers are swept. */
   endGrace(): Promise<void>;
 }
 
@@ -212,6 +212,7 @@ export async function makeInstallation(options: InstallationOptions): Promise<In
       await server.query('DROP DATABASE restored_copy');
     },
     async endGrace() {
+      for (const key of (await repository.keys()).filter((name) => name.startsWith('readers/'))) await repository.delete(key);
       for (const key of (await repository.keys()).filter((name) => name.endsWith('/claim.json'))) {
         const claim = z.object({ source: z.string() }).parse(JSON.parse((await repository.read(key)).toString('utf8')));
         await repository.write(key, JSON.stringify({ ...claim, committing: false }));

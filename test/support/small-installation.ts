@@ -5,7 +5,7 @@ import { listCommitted, readManifest } from '../../src/catalog/catalog.ts';
 import { backupPrefix } from '../../src/catalog/layout.ts';
 import { manifestDigest, writeProof } from '../../src/catalog/proofs.ts';
 import { createCodec } from '../../src/compression/all.ts';
-import { collect, MiB } from '../../src/core/bytes.ts';
+import { type ByteStream, collect, MiB } from '../../src/core/bytes.ts';
 import { artifactOf, type Manifest } from '../../src/core/manifest.ts';
 import type { ProgressEvent } from '../../src/core/progress.ts';
 import { createOpener, createSealer } from '../../src/crypto/age.ts';
@@ -13,6 +13,7 @@ import { generateIdentity, parseIdentities } from '../../src/crypto/identities.t
 import { generateSigningKey, loadSigningKey, signDocument } from '../../src/crypto/signature.ts';
 import { type BackupInput, type BackupResult, backup } from '../../src/operations/backup.ts';
 import type { DatabaseSource } from '../../src/operations/backup-attempt.ts';
+import { exportBackup } from '../../src/operations/export.ts';
 import { acceptBackup, type MarkInput, markBackup } from '../../src/operations/mark.ts';
 import { type PruneInput, type PruneResult, prune } from '../../src/operations/prune.ts';
 import { initRepository } from '../../src/operations/repository.ts';
@@ -84,8 +85,13 @@ export async function openSmallInstallation({ store, clock, rows, policy, timeZo
     backedUp(change: Partial<BackupInput>): Promise<BackupResult> {
       return backup({ ...common, ...backupDeps, store }, { ...input, ...change }, never);
     },
-    prune(change: Partial<PruneInput> = {}, over: ObjectStore = store): Promise<PruneResult> {
-      return prune({ ...common, store: over }, { ...retention, ...change }, never);
+    prune(change: Partial<PruneInput> = {}, over: ObjectStore = store, by: Clock = clock): Promise<PruneResult> {
+      return prune({ ...common, store: over, clock: by }, { ...retention, ...change }, never);
+    },
+    /** As `jetbackup export`, of the dump. */
+    async export(id: string, output: (plain: ByteStream) => Promise<void>, over: ObjectStore = store): Promise<Manifest> {
+      const deps = { ...common, store: over, opener, codec: createCodec };
+      return await exportBackup(deps, { database: DATABASE, moment: { kind: 'id', id }, artifact: 'dump', output }, never);
     },
     async verify(id: string, change: Partial<VerifyDeps> = {}): Promise<VerifyResult> {
       const deps: VerifyDeps = {

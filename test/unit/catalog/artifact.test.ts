@@ -14,7 +14,12 @@ import { createMemoryStore } from '../../support/memory-store.ts';
 const folder = 'jetadmin/20261120T020000Z-k3f9qa/';
 const plainCodec: Codec = { name: 'gzip', extension: '.gz', compress: (stream) => stream, decompress: (stream) => stream };
 const plainSealer = { recipients: ['age1example'], seal: (stream: AsyncIterable<Uint8Array>) => stream };
-const plainOpener = { open: (stream: AsyncIterable<Uint8Array>) => stream };
+/** What it gives out is its own, as what the real one decrypts. */
+const plainOpener = {
+  async *open(stream: AsyncIterable<Uint8Array>) {
+    for await (const chunk of stream) yield Buffer.from(chunk);
+  },
+};
 const signal = new AbortController().signal;
 
 function writing(store: ReturnType<typeof createMemoryStore>, body: (signal: AbortSignal) => AsyncIterable<Uint8Array>): Promise<Artifact> {

@@ -15,6 +15,7 @@ const json = (result: Typed): unknown => JSON.parse(result.stdout);
 
 interface Store {
   readonly locked?: Readonly<Record<string, Temporal.Instant | 'legal-hold'>>;
+  readonly inUse?: Readonly<Record<string, readonly string[]>>;
   readonly spared?: readonly string[];
   readonly orphans?: readonly string[];
   readonly runRecords?: number;
@@ -28,7 +29,7 @@ function pruning(points: readonly RecoveryPoint[], store: Store = {}, seen: Prun
     prune: async (_deps, input) => {
       seen.push(input);
       const databases = surveyOf(points, input).map(({ of, plan, frozenBy }) => {
-        const stays = new Set([...Object.keys(store.locked ?? {}), ...(store.spared ?? [])]);
+        const stays = new Set([...Object.keys(store.locked ?? {}), ...Object.keys(store.inUse ?? {}), ...(store.spared ?? [])]);
         const going = input.dryRun ? [] : plan.expire.map(({ point }) => point).filter(({ id }) => !stays.has(id));
         return {
           database: of.database,
@@ -36,6 +37,7 @@ function pruning(points: readonly RecoveryPoint[], store: Store = {}, seen: Prun
           frozenBy,
           deleted: going,
           locked: Object.entries(store.locked ?? {}).map(([id, until]) => ({ id, until })),
+          inUse: Object.entries(store.inUse ?? {}).map(([id, by]) => ({ id, by, until: Temporal.Instant.from('2026-11-20T04:00:00Z') })),
           spared: store.spared ?? [],
           orphans: store.orphans ?? [],
           run: input.dryRun ? undefined : runRecord('prune'),
@@ -113,6 +115,22 @@ describe('prune', () => {
       ],
       spared: ['20261113T020000Z-aaaaaa'],
     });
+  });
+
+  it('says of what stays because it is being read who reads it, and also before anything is done', async () => {
+    const [first, second] = ['20261111T020000Z-aaaaaa', '20261112T020000Z-aaaaaa'] as const;
+    const inUse = { [first]: ['restore on db1'], [second]: ['export on desk', 'verify on check'] };
+    const world = { env: checklist, operations: pruning(nightly(10), { inUse }) };
+    const { stdout, exitCode } = await typed('prune', world);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('pruned shop: deleted 1 of 10 backups');
+    expect(stdout).toContain(`${first} is being read (restore on db1): left for the next prune`);
+    expect(stdout).toContain(`${second} is being read (export on desk, verify on check): left for the next prune`);
+    expect(documents.prune.parse(json(await typed('prune --json', world))).databases[0]?.inUse).toEqual([
+      { id: first, by: ['restore on db1'], until: '2026-11-20T04:00:00Z' },
+      { id: second, by: ['export on desk', 'verify on check'], until: '2026-11-20T04:00:00Z' },
+    ]);
+    expect((await typed('prune --dry-run', world)).stdout).toContain(`${first} is being read (restore on db1): it would stay for now`);
   });
 
   it('while deletion is frozen says why, and the very line that lifts it', async () => {
