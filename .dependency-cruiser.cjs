@@ -11,7 +11,7 @@ const mayImport = {
   'compose[.]ts$': ['src/version[.]ts$', ...folders('config', 'operations'), ...adapters, 'retention/', ...base],
   'version[.]ts$': ['package[.]json$'],
   // Retention's reasons are put into words where they are shown; a report is a way to show.
-  'cli/': ['src/version[.]ts$', ...folders('config', 'operations', 'report', 'metrics'), 'retention/', ...base],
+  'cli/': ['src/version[.]ts$', ...folders('config', 'operations', 'daemon', 'report', 'metrics'), 'retention/', ...base],
   'daemon/': [...folders('operations', 'metrics'), ...base],
   // What an operation found, in the words of a monitor.
   'metrics/': [...folders('operations'), ...base],

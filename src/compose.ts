@@ -5,6 +5,7 @@ import { type AlertSetting, openAlerts } from './alerts/all.ts';
 import { pagerDutyEndpoints } from './alerts/pagerduty.ts';
 import { type AlertPolicy, defaultPolicy } from './alerts/policy.ts';
 import { listCommitted } from './catalog/catalog.ts';
+import { isUnchanging } from './catalog/layout.ts';
 import { parseMoment } from './catalog/moment.ts';
 import { type CodecOptions, createCodec } from './compression/all.ts';
 import type { AlertConfig } from './config/alerts.ts';
@@ -32,6 +33,7 @@ import {
 } from './crypto/signature.ts';
 import type { AlertDeps } from './operations/alerts.ts';
 import { type BackupDeps, postgres } from './operations/backup.ts';
+import type { ExclusiveDeps } from './operations/exclusive.ts';
 import type { MarkDeps } from './operations/mark.ts';
 import type { PruneDeps } from './operations/prune.ts';
 import { recoveryText } from './operations/recovery.ts';
@@ -48,6 +50,7 @@ import { parseConnectionString } from './postgres/connection-string.ts';
 import { passfileLine } from './postgres/passfile.ts';
 import { openStore } from './storage/all.ts';
 import { parseRepositoryUrl, type RepositoryLocation } from './storage/location.ts';
+import { rememberingStore } from './storage/remembering.ts';
 import type { ObjectStore } from './storage/store.ts';
 import { sandboxesFor } from './verify/sandboxes/all.ts';
 
@@ -263,6 +266,8 @@ export async function compose(config: Config, platform: Platform) {
       return { ...(await restoreDeps(log, ask)), signingKey, sandboxes, restorer: postgresRestorer, by: `${platform.user}@${host}` };
     },
     listDeps: () => ({ store, clock, publicKeys: publicKeysOf(config) }),
+    exclusiveDeps: (log: Progress): ExclusiveDeps => ({ store, clock, log, host }),
+    remembering: () => ({ store: rememberingStore(store, isUnchanging), clock, publicKeys: requiredPublicKeys(config) }),
     statusDeps: () => ({ store, clock, publicKeys: requiredPublicKeys(config) }),
     async pruneDeps(log: Progress): Promise<PruneDeps> {
       const publicKeys = requiredPublicKeys(config);

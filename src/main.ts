@@ -99,6 +99,9 @@ async function start(): Promise<number> {
     cwd,
     clock: systemClock,
     signal: shutdown.signal,
+    onHangup: (listener) => shutdown.onHangup(listener),
+    processes,
+    host: os.hostname(),
     version,
     systemTimeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     // The target's cores are not known; this host's are the better guess than one.
@@ -142,6 +145,9 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { surveyRetention },
     { verifyBackup },
     { chooseBackups },
+    { exclusively },
+    { withHeartbeats },
+    { createLastRunsReader },
     { surveyStatus },
   ] = await Promise.all([
     import('./compose.ts'),
@@ -156,6 +162,9 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/retention.ts'),
     import('./operations/verify.ts'),
     import('./operations/verify-choice.ts'),
+    import('./operations/exclusive.ts'),
+    import('./operations/heartbeats.ts'),
+    import('./operations/last-runs.ts'),
     import('./operations/status.ts'),
   ]);
   const { env, cwd } = platform;
@@ -174,7 +183,14 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
       acceptBackup,
       chooseBackups,
       verifyBackup,
+      exclusively,
+      withHeartbeats,
+      createHistory: createLastRunsReader,
       testAlerts,
+    },
+    async loadDaemon() {
+      const [{ runDaemon }, { systemdNotifier }] = await Promise.all([import('./daemon/daemon.ts'), import('./daemon/notifier.ts')]);
+      return { runDaemon, systemdNotifier };
     },
     init: composeInit(platform),
     loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),

@@ -88,6 +88,12 @@ export function isProof(place: Place): boolean {
   return place.name === PROOF_NAME;
 }
 
+/** Written once and never again: a manifest, a run record. */
+export function isUnchanging(key: Key): boolean {
+  const place = placeOf(key);
+  return (place !== undefined && isManifest(place)) || runOf(key) !== undefined;
+}
+
 /** The id of the run record at a key, or undefined when it is none. */
 export function runOf(key: Key): Id | undefined {
   const id = /^runs\/\d{4}\/\d{2}\/([^/]+)\.json$/.exec(key)?.[1];

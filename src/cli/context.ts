@@ -1,9 +1,14 @@
 import type { Config, DatabaseConfig } from '../config/config.ts';
 import type { Secret } from '../config/secret.ts';
 import type { Progress } from '../core/progress.ts';
+import type { runDaemon } from '../daemon/daemon.ts';
+import type { systemdNotifier } from '../daemon/notifier.ts';
 import type { AlertDeps, testAlerts } from '../operations/alerts.ts';
 import type { BackupDeps, BackupInput, backup } from '../operations/backup.ts';
+import type { ExclusiveDeps, exclusively } from '../operations/exclusive.ts';
 import type { ExportDeps, exportBackup } from '../operations/export.ts';
+import type { withHeartbeats } from '../operations/heartbeats.ts';
+import type { createLastRunsReader } from '../operations/last-runs.ts';
 import type { ListDeps, listBackups, showBackup } from '../operations/list.ts';
 import type { acceptBackup, MarkDeps, markBackup } from '../operations/mark.ts';
 import type { PruneDeps, prune } from '../operations/prune.ts';
@@ -13,12 +18,16 @@ import type { StatusDeps, surveyStatus } from '../operations/status.ts';
 import type { VerifyDeps, verifyBackup } from '../operations/verify.ts';
 import type { chooseBackups } from '../operations/verify-choice.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { ProcessRunner } from '../platform/processes.ts';
 
 export type Connection = BackupInput['connection'];
 export type Moment = RestoreInput['moment'];
 
 /** The use cases that commands call; tests put others in their place. */
 export interface Operations {
+  readonly exclusively: typeof exclusively;
+  readonly withHeartbeats: typeof withHeartbeats;
+  readonly createHistory: typeof createLastRunsReader;
   readonly backup: typeof backup;
   readonly planRestore: typeof planRestore;
   readonly restore: typeof restore;
@@ -53,6 +62,9 @@ export interface Composed {
   exportDeps(log: Progress, ask: AskPassphrase): Promise<ExportDeps>;
   /** Over the kind of sandbox that is named; the configured one where none is. */
   verifyDeps(log: Progress, ask: AskPassphrase, sandbox: SandboxChoice | undefined): Promise<VerifyDeps>;
+  exclusiveDeps(log: Progress): ExclusiveDeps;
+  /** For whoever reads the same run records and manifests again and again. */
+  remembering(): StatusDeps;
   listDeps(): ListDeps & RetentionDeps;
   /** Throws `key-missing` on a host that has no public key: there nothing would count as a backup. */
   statusDeps(): StatusDeps;
@@ -119,6 +131,7 @@ export interface Streams {
 export interface Adapters {
   readonly operations: Operations;
   readonly init: InitPorts;
+  loadDaemon(): Promise<{ readonly runDaemon: typeof runDaemon; readonly systemdNotifier: typeof systemdNotifier }>;
   loadConfig(file: string | undefined): Config;
   compose(config: Config): Promise<Composed>;
 }
@@ -130,6 +143,11 @@ export interface Shell {
   readonly cwd: string;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** While somebody listens, SIGHUP ends nothing. */
+  onHangup(listener: () => void): Disposable;
+  readonly processes: ProcessRunner;
+  /** Name of this host. */
+  readonly host: string;
   readonly version: string;
   /** IANA name; what `init` writes down. */
   readonly systemTimeZone: string;

@@ -146,6 +146,22 @@ export const AlertsTestDocument = z.strictObject({
   ),
 });
 
+export const DaemonDocument = z.strictObject({
+  command: z.literal('daemon'),
+  dryRun: z.boolean(),
+  /** What is scheduled, and the next times of each. */
+  jobs: z.array(
+    z.strictObject({
+      id: z.string(),
+      operation: z.enum(['backup', 'verify', 'prune']),
+      database: DatabaseNameSchema.nullable(),
+      schedule: z.string(),
+      timeZone: z.string(),
+      next: z.array(Instant),
+    }),
+  ),
+});
+
 export const documents = {
   init: InitDocument,
   backup: BackupDocument,
@@ -154,6 +170,7 @@ export const documents = {
   restore: RestoreDocument,
   verify: VerifyDocument,
   export: ExportDocument,
+  daemon: DaemonDocument,
   pin: PinDocument,
   unpin: UnpinDocument,
   prune: PruneDocument,

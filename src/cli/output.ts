@@ -12,6 +12,8 @@ export interface OutputOptions {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
+  /** Its lines are collected by a machine unless somebody looks on. */
+  readonly service?: boolean;
 }
 
 /** Results go to standard output, everything else to standard error, so that each can be redirected alone. */
@@ -38,7 +40,7 @@ export function createOutput(context: Pick<Shell, 'streams' | 'env' | 'clock'>, 
   let redact = plain;
   const writeError = (text: string): void => void stderr.write(redact(text));
 
-  const json = env['JETBACKUP_LOG'] === 'json';
+  const json = env['JETBACKUP_LOG'] === 'json' || (options.service === true && stderr.isTTY !== true);
   const progress = (): ProgressView => {
     if (options.quiet) return quietProgress(writeError, errorColors);
     if (stderr.isTTY === true && !json && env['TERM'] !== 'dumb') {

@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { JetbackupError } from '../core/errors.ts';
 import { registerAlerts } from './commands/alerts.ts';
 import { registerBackup } from './commands/backup.ts';
+import { registerDaemon } from './commands/daemon.ts';
 import { registerExport } from './commands/export.ts';
 import { registerInit } from './commands/init.ts';
 import { registerList } from './commands/list.ts';
@@ -51,6 +52,7 @@ export function createProgram(
   registerUnpin(program, registry);
   registerPrune(program, registry);
   registerStatus(program, registry);
+  registerDaemon(program, registry);
   registerAlerts(program, registry);
   const statuses = Object.entries(exitTexts).map(([status, text]) => `  ${status.padStart(3)}  ${text}`);
   program.addHelpText(

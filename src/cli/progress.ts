@@ -115,7 +115,7 @@ export function terminalProgress(options: {
         const active = phases.get(event.phase);
         phases.delete(event.phase);
         draw(`${colors.green('✓')} ${doneText(active, event)}\n`);
-      } else {
+      } else if (event.type !== 'run') {
         draw(`${noticeText(event, colors)}\n`);
       }
     },
@@ -139,12 +139,14 @@ export function lineProgress(options: {
 }): ProgressView {
   const { log, clock } = options;
   const phases = new Map<string, Active>();
+  // On every line, so that what a collector cuts out of the middle still says whose it is.
+  let of: Readonly<Record<string, string>> = {};
   const tick = (): void => {
     const now = clock.monotonicMs();
     for (const [phase, active] of phases) {
       if (now - active.loggedMs < LINE_EVERY_MS) continue;
       active.loggedMs = now;
-      log('info', `${active.text}: ${describe(active, now)}`, { phase, bytes: active.bytes });
+      log('info', `${active.text}: ${describe(active, now)}`, { ...of, phase, bytes: active.bytes });
     }
   };
   return {
@@ -157,11 +159,13 @@ export function lineProgress(options: {
         if (active !== undefined) advance(active, event, now);
         tick();
       } else if (event.type === 'done') {
-        log('info', doneText(phases.get(event.phase), event), { phase: event.phase, ms: Math.round(event.ms), bytes: event.bytes });
+        log('info', doneText(phases.get(event.phase), event), { ...of, phase: event.phase, ms: Math.round(event.ms), bytes: event.bytes });
         phases.delete(event.phase);
+      } else if (event.type === 'run') {
+        of = { run: event.id, operation: event.operation, database: event.database };
       } else {
         const hint = event.type === 'warning' && event.hint !== undefined ? `; ${event.hint}` : '';
-        log(event.type === 'warning' ? 'warn' : 'info', `${event.text}${hint}`);
+        log(event.type === 'warning' ? 'warn' : 'info', `${event.text}${hint}`, of);
       }
     },
     tick,

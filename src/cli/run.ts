@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { redactor } from '../config/secret.ts';
 import { catalogue, isJetbackupError } from '../core/errors.ts';
 import type { CliContext, Shell } from './context.ts';
@@ -12,12 +13,10 @@ const TICK_MS = 200;
 export async function run(argv: readonly string[], shell: Shell): Promise<number> {
   let output = createOutput(shell, beforeParsing(argv), redactor());
   let exitCode = 0;
-  const finish = async (options: GlobalOptions, work: (context: CliContext, output: Output) => Promise<Outcome>): Promise<void> => {
-    output = createOutput(
-      shell,
-      { json: options.json === true, quiet: options.quiet === true, verbose: options.verbose === true },
-      redactor(),
-    );
+  const finish = async (command: Command, work: (context: CliContext, output: Output) => Promise<Outcome>): Promise<void> => {
+    const { json, quiet, verbose } = command.optsWithGlobals<GlobalOptions>();
+    const service = command.name() === 'daemon';
+    output = createOutput(shell, { json: json === true, quiet: quiet === true, verbose: verbose === true, service }, redactor());
     const timer = setInterval(() => output.progress.tick(), TICK_MS);
     timer.unref();
     try {
@@ -32,10 +31,8 @@ export async function run(argv: readonly string[], shell: Shell): Promise<number
   };
   const registry: Registry = {
     session: (command, work) =>
-      finish(command.optsWithGlobals<GlobalOptions>(), (context, out) =>
-        withSession(context, out, command.optsWithGlobals<GlobalOptions>().config, work),
-      ),
-    bare: (command, work) => finish(command.optsWithGlobals<GlobalOptions>(), work),
+      finish(command, (context, out) => withSession(context, out, command.optsWithGlobals<GlobalOptions>().config, work)),
+    bare: (command, work) => finish(command, work),
   };
   const program = createProgram(registry, shell.version, {
     out: (text) => void shell.streams.stdout.write(text),

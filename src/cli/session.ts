@@ -19,9 +19,19 @@ export interface Outcome {
 export interface Session {
   readonly context: CliContext;
   readonly config: Config;
+  /** --config. */
+  readonly file: string | undefined;
   readonly composed: Composed;
   readonly output: Output;
   readonly ask: AskPassphrase;
+}
+
+/** Reads the configuration and builds its adapters; `composed` is the caller's to close. Throws `config-invalid`. */
+export async function openSession(context: CliContext, output: Output, file: string | undefined): Promise<Session> {
+  const config = context.loadConfig(file);
+  output.useRedactor(redactorOf(config));
+  for (const { text, hint } of config.warnings) output.progress.report({ type: 'warning', text, ...(hint === undefined ? {} : { hint }) });
+  return { context, config, file, composed: await context.compose(config), output, ask: passphrasePrompt(context, output) };
 }
 
 export async function withSession(
@@ -30,14 +40,11 @@ export async function withSession(
   file: string | undefined,
   work: (session: Session) => Promise<Outcome>,
 ): Promise<Outcome> {
-  const config = context.loadConfig(file);
-  output.useRedactor(redactorOf(config));
-  for (const { text, hint } of config.warnings) output.progress.report({ type: 'warning', text, ...(hint === undefined ? {} : { hint }) });
-  const composed = await context.compose(config);
+  const session = await openSession(context, output, file);
   try {
-    return await work({ context, config, composed, output, ask: passphrasePrompt(context, output) });
+    return await work(session);
   } finally {
-    composed.close();
+    session.composed.close();
   }
 }
 

@@ -27,7 +27,7 @@ const pruneCron = z.string().transform((text, context): Cron | typeof AFTER_BACK
 /** `schedule:` of a database, and at the top for those that have none of their own. */
 export const scheduleField = { schedule: cron.optional() };
 /** `verify:` */
-export const verifyScheduleField = { schedule: cron.prefault('0 4 1 * *') };
+export const verifyScheduleField = { schedule: cron.prefault('0 4 1 * *'), sample: whole(0, 1000).default(1) };
 /** `prune:` */
 export const pruneScheduleField = { schedule: pruneCron.prefault(AFTER_BACKUP) };
 
@@ -46,6 +46,8 @@ const LEAST_BACKOFF_MS = 60_000;
 /** `daemon:` */
 export const DaemonSchema = z.strictObject({
   parallel: whole(1, 64).default(2),
+  /** How long running jobs have when the daemon is stopped. */
+  grace: milliseconds.default(60_000),
   jitter: milliseconds.default(0),
   catchUp: z
     .string()
@@ -67,11 +69,14 @@ export const DaemonSchema = z.strictObject({
 export interface DaemonConfig {
   /** Jobs at once. */
   readonly parallel: number;
+  readonly graceMs: number;
   readonly jitterMs: number;
   /** Undefined: what was missed is left. */
   readonly catchUpMs: number | undefined;
   readonly retry: { readonly attempts: number; readonly backoffMs: number; readonly windowMs: number };
   readonly verify: Cron | undefined;
+  /** Older backups that a scheduled verification looks at besides the newest. */
+  readonly sample: number;
   readonly prune: Cron | typeof AFTER_BACKUP | undefined;
   /** Nothing runs at these times in this version. */
   readonly drill: Cron | undefined;
@@ -79,19 +84,21 @@ export interface DaemonConfig {
 
 interface Parsed {
   readonly daemon: z.output<typeof DaemonSchema>;
-  readonly verify: { readonly schedule: Cron | undefined };
+  readonly verify: { readonly schedule: Cron | undefined; readonly sample: number };
   readonly prune: { readonly schedule: Cron | typeof AFTER_BACKUP | undefined };
   readonly drill: z.output<typeof DrillSchema>;
 }
 
 export function daemonOf({ daemon, verify, prune, drill }: Parsed): DaemonConfig {
-  const { parallel, jitter, catchUp, retry } = daemon;
+  const { parallel, grace, jitter, catchUp, retry } = daemon;
   return {
     parallel,
+    graceMs: grace,
     jitterMs: jitter,
     catchUpMs: catchUp,
     retry: { attempts: retry.attempts, backoffMs: retry.backoff, windowMs: retry.window },
     verify: verify.schedule,
+    sample: verify.sample,
     prune: prune.schedule,
     drill: drill.schedule,
   };

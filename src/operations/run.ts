@@ -56,6 +56,7 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
   const startedAt = clock.now();
   const start = clock.monotonicMs();
   const phases: Phase[] = [];
+  log({ type: 'run', id, operation, database });
 
   const record = (result: RunRecord['result'], error: RunRecord['error'], outcome: RunOutcome): RunRecord => ({
     format: 1,

@@ -10,6 +10,8 @@ export interface SignalSource {
 export interface Shutdown extends Disposable {
   /** Aborted by the first signal, with the JetbackupError that the run then ends in. */
   readonly signal: AbortSignal;
+  /** While somebody listens, SIGHUP asks them to read their configuration anew, and nobody to stop. */
+  onHangup(listener: () => void): Disposable;
   /** Aborts for another reason, e.g. that nobody reads the output any more. Does nothing after the first time. */
   abort(reason: JetbackupError): void;
 }
@@ -31,7 +33,12 @@ export function createShutdown(options: {
   const { source, clock, onFirst, force } = options;
   const controller = new AbortController();
   let firstAt: number | undefined;
+  const hangups = new Set<() => void>();
   const onSignal = (name: NodeJS.Signals): void => {
+    if (name === 'SIGHUP' && hangups.size > 0) {
+      for (const listener of hangups) listener();
+      return;
+    }
     const reason =
       name === 'SIGINT' ? new JetbackupError('interrupted', 'interrupted') : new JetbackupError('terminated', `ended by ${name}`);
     const now = clock.monotonicMs();
@@ -47,6 +54,10 @@ export function createShutdown(options: {
   for (const name of names) source.on(name, onSignal);
   return {
     signal: controller.signal,
+    onHangup(listener) {
+      hangups.add(listener);
+      return { [Symbol.dispose]: () => void hangups.delete(listener) };
+    },
     abort(reason) {
       if (!controller.signal.aborted) controller.abort(reason);
     },

@@ -80,7 +80,7 @@ async function runBackup(session: Session, names: readonly string[], options: Ba
   for (const database of databases) {
     if (databases.length > 1) output.notice(`backing up ${database.name}`);
     try {
-      done.push(await context.operations.backup(deps, inputFor(session, database, options), context.signal));
+      done.push(await context.operations.backup(deps, backupInput(session, database, options), context.signal));
     } catch (error) {
       // The others still get their backup; only an interruption ends the row.
       if (databases.length === 1 || context.signal.aborted) throw error;
@@ -135,7 +135,12 @@ function exitOf(error: unknown): number {
   return isJetbackupError(error) ? error.exitCode : catalogue.bug.exit;
 }
 
-function inputFor({ config, composed, context }: Session, database: DatabaseConfig, options: BackupOptions): BackupInput {
+/** What is configured for a database, with what the command line adds. */
+export function backupInput(
+  { config, composed, context }: Session,
+  database: DatabaseConfig,
+  options: Pick<BackupOptions, 'tag' | 'pin' | 'keep'>,
+): BackupInput {
   // In the configured zone: 30 days are 30 calendar days, also over a change of the clocks.
   const keepUntil =
     options.keep === undefined ? undefined : context.clock.now().toZonedDateTimeISO(config.timeZone).add(options.keep).toInstant();

@@ -104,6 +104,9 @@ const idle: Operations = {
   markBackup: unexpected('markBackup'),
   acceptBackup: unexpected('acceptBackup'),
   chooseBackups: unexpected('chooseBackups'),
+  exclusively: unexpected('exclusively'),
+  withHeartbeats: unexpected('withHeartbeats'),
+  createHistory: unexpected('createHistory'),
   verifyBackup: unexpected('verifyBackup'),
   testAlerts: unexpected('testAlerts'),
 };
@@ -155,6 +158,9 @@ export async function type(line: string | readonly string[], world: World = {}):
     cwd,
     clock: { now: () => Temporal.Instant.from('2026-11-20T12:00:00Z'), monotonicMs: () => 0, sleep: async () => {} },
     signal: world.signal ?? new AbortController().signal,
+    onHangup: () => ({ [Symbol.dispose]: () => {} }),
+    processes: opaque,
+    host: 'h',
     version: '0.1.0',
     systemTimeZone: 'Europe/Berlin',
     defaultJobs: 2,
@@ -167,6 +173,8 @@ export async function type(line: string | readonly string[], world: World = {}):
         restoreDeps: async () => opaque,
         exportDeps: async () => opaque,
         verifyDeps: async () => opaque,
+        exclusiveDeps: () => opaque,
+        remembering: () => opaque,
         listDeps: () => opaque,
         statusDeps: () => opaque,
         pruneDeps: async () => opaque,
@@ -180,6 +188,7 @@ export async function type(line: string | readonly string[], world: World = {}):
         close: () => {},
         ...world.composed,
       }),
+      loadDaemon: unexpected('loadDaemon'),
       init: {
         newKeys: async () => ({
           identity: new Secret('AGE-SECRET-KEY-1TEST'),

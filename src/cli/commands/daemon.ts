@@ -1,0 +1,155 @@
+import { stat } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { scheduledJobs } from '../../config/schedule.ts';
+import { nextDue } from '../../daemon/schedule.ts';
+import type { SchedulerEvent } from '../../daemon/scheduler.ts';
+import { createLogger, type Logger } from '../../platform/logger.ts';
+import { daemonService } from '../daemon-service.ts';
+import { reportText } from '../daemon-words.ts';
+import { help, type Registry } from '../registry.ts';
+import { type Outcome, openSession, redactorOf, type Session } from '../session.ts';
+import { colorsFor, instantText, tableText } from '../text.ts';
+
+export function registerDaemon(program: Command, registry: Registry): void {
+  const command = program
+    .command('daemon')
+    .summary('back up, verify and prune by itself')
+    .description(
+      'Runs until it is stopped: backs up each database when its schedule says so, verifies, prunes, serves /health and /metrics, and sends alerts. What was missed while it was down is caught up. SIGHUP, or a change of the file, reads the configuration again; a bad one is refused. SIGTERM lets running jobs end for daemon.grace, then aborts them; they clean up.',
+    )
+    .option('--dry-run', 'show what would run, and when, and end')
+    .action(async (options: { dryRun?: boolean }) => {
+      await registry.session(command, (session) => (options.dryRun === true ? showSchedule(session) : runService(session)));
+    });
+  help(command, {
+    examples: [
+      ['jetbackup daemon --dry-run', 'the next times of each job'],
+      ['jetbackup daemon', 'under systemd, in a container, or in a terminal'],
+    ],
+    exits: ['10', '11', '21', '130'],
+  });
+}
+
+const SHOWN = 3;
+
+async function showSchedule({ config, context, output }: Session): Promise<Outcome> {
+  const now = context.clock.now();
+  const jobs = scheduledJobs(config).map(({ id, operation, database, cron, zone }) => {
+    const times: string[] = [];
+    for (let next = nextDue(cron, zone, now); next !== undefined && times.length < SHOWN; next = nextDue(cron, zone, next)) {
+      times.push(next.toString());
+    }
+    return { id, operation, database, schedule: cron.text, timeZone: zone, next: times };
+  });
+  const rows = jobs.map(({ id, schedule, next }) => [id, schedule, ...next.map((time) => instantText(time, config.timeZone))]);
+  const columns = [{ title: 'JOB' }, { title: 'SCHEDULE' }, { title: 'NEXT' }, { title: 'THEN' }, { title: 'AND THEN' }];
+  return {
+    kind: 'report',
+    document: { command: 'daemon', dryRun: true, jobs },
+    text: jobs.length === 0 ? 'nothing is scheduled' : tableText(columns, rows, output.colors),
+  };
+}
+
+/** How often the configuration file is looked at, ms: renames, network file systems and ConfigMaps tell nobody. */
+const LOOK_MS = 10_000;
+
+async function runService(first: Session): Promise<Outcome> {
+  const { context, output } = first;
+  const { clock, streams, env } = context;
+  output.progress.end();
+  const isTerminal = streams.stderr.isTTY === true && env['JETBACKUP_LOG'] !== 'json';
+  let redact = redactorOf(first.config);
+  const log: Logger = createLogger({
+    level: 'info',
+    format: isTerminal ? 'text' : 'json',
+    color: isTerminal && colorsFor(streams.stderr, env).isColorSupported,
+    redact: (line) => redact(line),
+    write: (line) => void streams.stderr.write(line),
+  });
+  let session: Session | undefined = first;
+  const { runDaemon, systemdNotifier } = await context.loadDaemon();
+  log('info', `jetbackup ${context.version} watches the schedules of ${first.config.databases.length} database(s)`);
+  await runDaemon(
+    {
+      clock,
+      host: context.host,
+      log: (level, text) => log(level, text),
+      onEvent: (event) => tell(event, log, first.config.timeZone),
+      async load() {
+        // The first one has been read already, and what is wrong with it was told as of any command.
+        const opened = session ?? (await openSession(context, output, first.file));
+        session = undefined;
+        redact = redactorOf(opened.config);
+        try {
+          return await daemonService(opened, log);
+        } catch (error) {
+          if (opened !== first) opened.composed.close();
+          throw error;
+        }
+      },
+      reloadWanted: (signal) => reloadWanted(first, signal),
+      notifier: systemdNotifier({ processes: context.processes, clock, onFailure: (text) => log('warn', text) }, env),
+      serve: async () => ({ [Symbol.asyncDispose]: async () => {} }),
+    },
+    context.signal,
+  );
+  log('info', 'stopped');
+  return { kind: 'silent', document: { command: 'daemon', dryRun: false, jobs: [] }, text: '' };
+}
+
+/** SIGHUP, or a file that is no longer as it was. */
+async function reloadWanted({ context, config }: Session, signal: AbortSignal): Promise<string> {
+  const before = await marks(config.path);
+  const hungUp = Promise.withResolvers<string>();
+  using _listening = context.onHangup(() => hungUp.resolve('SIGHUP'));
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const changed = async (): Promise<string> => {
+    for (;;) {
+      await context.clock.sleep(LOOK_MS, either);
+      if ((await marks(config.path)) !== before) return `${config.path} has changed`;
+    }
+  };
+  try {
+    return await Promise.race([hungUp.promise, changed()]);
+  } finally {
+    stop.abort();
+  }
+}
+
+/** Of a file: another one has others. */
+async function marks(path: string | undefined): Promise<string> {
+  if (path === undefined) return '';
+  try {
+    const { ino, size, mtimeMs } = await stat(path);
+    return `${ino} ${size} ${mtimeMs}`;
+  } catch {
+    return 'missing';
+  }
+}
+
+function tell(event: SchedulerEvent, log: Logger, timeZone: string): void {
+  switch (event.type) {
+    case 'started':
+      log('info', `${event.start.job.id} begins (${event.start.why}, due at ${instantText(event.start.dueAt.toString(), timeZone)})`, {
+        job: event.start.job.id,
+        attempt: event.start.attempt,
+      });
+      break;
+    case 'finished':
+      log(event.outcome.result === 'failed' ? 'warn' : 'info', `${event.start.job.id} ${event.outcome.result}`, {
+        job: event.start.job.id,
+        ms: Math.round(event.ms),
+      });
+      break;
+    case 'report':
+      log('warn', reportText(event.report, timeZone), { job: event.report.job.id });
+      break;
+    case 'clock-moved':
+      log('warn', `the clock moved by ${Math.round(event.ms / 1000)} s against the time that passed`);
+      break;
+    case 'history-unreadable':
+      log('warn', `run records cannot be read: ${event.text}`);
+      break;
+  }
+}

@@ -1,0 +1,149 @@
+import type { BeatingOperation } from '../core/alert.ts';
+import { catalogue, isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
+import type { Start } from '../daemon/plan.ts';
+import type { History, JobOutcome, JobRunner } from '../daemon/scheduler.ts';
+import type { Logger } from '../platform/logger.ts';
+import { backupInput } from './commands/backup.ts';
+import type { Output } from './output.ts';
+import { lineProgress } from './progress.ts';
+import { pruneDatabases } from './prune-run.ts';
+import { configuredDatabase, type Session } from './session.ts';
+import { type Verified, verifyAfter, verifyEach } from './verify-run.ts';
+
+const SUCCEEDED: JobOutcome = { result: 'succeeded', retryable: false };
+
+/**
+ * Does what is due with the same use cases as the command line, under a lease: of several daemons one does it, and the others, which
+ * find it done once they get the lease, do nothing.
+ */
+export function jobRunner(session: Session, { log, history }: { readonly log: Logger; readonly history: History }): JobRunner {
+  return {
+    async run(start, signal) {
+      const { job } = start;
+      const fields = { job: job.id, operation: job.operation, database: job.database ?? undefined };
+      const say: Logger = (level, text, more = {}) => log(level, text, { ...fields, ...more });
+      const own = sessionOf(session, say, signal);
+      try {
+        return await beating(own, start, async () => {
+          if (job.operation === 'prune') return await prune(own);
+          return await exclusively(own, start, async () => {
+            if (await isDone(own, history, start)) {
+              say('info', 'another instance has done this');
+              return SUCCEEDED;
+            }
+            return await work(own, start);
+          });
+        });
+      } catch (error) {
+        return outcomeOf(error, say, signal);
+      }
+    },
+  };
+}
+
+/** The session of one job: its own end, and lines that say whose they are. */
+function sessionOf(session: Session, say: Logger, signal: AbortSignal): Session {
+  const { context, output } = session;
+  const progress = lineProgress({ log: say, clock: context.clock });
+  const failure = (of: string, error: unknown) => {
+    const hint = isJetbackupError(error) && error.hint !== undefined ? `; ${error.hint}` : '';
+    say('error', `${of}${messageOf(error)}${hint}`, { code: isJetbackupError(error) ? error.code : 'bug' });
+  };
+  const own: Output = {
+    ...output,
+    options: { json: false, quiet: false, verbose: false },
+    progress,
+    useRedactor: () => {},
+    result: () => {},
+    notice: (text) => say('info', text),
+    error: (error) => failure('', error),
+    failure,
+  };
+  return { ...session, context: { ...context, signal }, output: own, ask: undefined };
+}
+
+function exclusively<T>({ context, composed, output }: Session, { job }: Start, work: () => Promise<T>): Promise<T> {
+  return context.operations.exclusively(composed.exclusiveDeps(output.progress.report), job, context.signal, work);
+}
+
+/** Whether somebody else's run stands for this due time: asked under the lease, so that it cannot be under way. */
+async function isDone({ context }: Session, history: History, { job, dueAt }: Start): Promise<boolean> {
+  const runs = (await history.read(context.clock.now(), context.signal)).of(job);
+  return runs.some(({ result, startedAt }) => result === 'succeeded' && startedAt.epochMilliseconds >= dueAt.epochMilliseconds);
+}
+
+async function beating(session: Session, { job }: Start, work: () => Promise<JobOutcome>): Promise<JobOutcome> {
+  const { context, composed, output } = session;
+  const of = { operation: job.operation as BeatingOperation, database: job.database ?? '' };
+  let outcome: JobOutcome | undefined;
+  const told = async (): Promise<void> => {
+    outcome = await work();
+    // A heartbeat hears of a failure as of an error.
+    if (outcome.result !== 'succeeded') throw new Failed();
+  };
+  try {
+    await context.operations.withHeartbeats(composed.alertDeps(), { ...of, log: output.progress.report }, told, context.signal);
+  } catch (error) {
+    if (!(error instanceof Failed)) throw error;
+  }
+  return outcome ?? { result: 'failed', retryable: false };
+}
+
+class Failed extends Error {
+  override readonly message = 'it did not succeed; the log and the run record say why';
+}
+
+async function work(session: Session, { job }: Start): Promise<JobOutcome> {
+  const database = job.database ?? '';
+  return job.operation === 'backup' ? await backup(session, database) : await verify(session, database);
+}
+
+async function backup(session: Session, database: string): Promise<JobOutcome> {
+  const { config, context, composed, output } = session;
+  const configured = configuredDatabase(config, database);
+  const deps = await composed.backupDeps(output.progress.report);
+  const { manifest } = await context.operations.backup(deps, backupInput(session, configured, {}), context.signal);
+  output.notice(`backed up ${manifest.id}`);
+  // The backup is there, whatever becomes of the rest: each of these has a record of its own, and alarms of its own.
+  if (config.verify.afterBackup) await verifyAfter(session, [manifest]);
+  if (config.daemon.prune === 'after-backup') {
+    try {
+      await pruneDatabases(session, [database], false);
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+      output.failure('pruning after the backup: ', error);
+    }
+  }
+  return SUCCEEDED;
+}
+
+async function verify(session: Session, database: string): Promise<JobOutcome> {
+  const { config, context, composed, output } = session;
+  const deps = await composed.verifyDeps(output.progress.report, undefined, undefined);
+  const how = { databases: [database], profile: config.verify.profile, jobs: config.restore.jobs ?? context.defaultJobs };
+  const done: Verified[] = [...(await verifyEach(session, deps, { ...how, choice: { kind: 'moment', moment: { kind: 'latest' } } }))];
+  const { sample } = config.daemon;
+  if (sample > 0) done.push(...(await verifyEach(session, deps, { ...how, choice: { kind: 'sample', count: sample } })));
+  if (done.some((one) => one.kind === 'told' && one.result.outcome === 'failed')) return { result: 'failed', retryable: false };
+  const untold = done.find((one) => one.kind === 'untold');
+  if (untold === undefined) return SUCCEEDED;
+  return { result: 'failed', retryable: isJetbackupError(untold.error) && untold.error.retryable };
+}
+
+async function prune(session: Session): Promise<JobOutcome> {
+  await pruneDatabases(
+    session,
+    session.config.databases.map(({ name }) => name),
+    false,
+  );
+  return SUCCEEDED;
+}
+
+function outcomeOf(error: unknown, say: Logger, signal: AbortSignal): JobOutcome {
+  const known = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
+  if (signal.aborted) return { result: 'interrupted', retryable: false };
+  const hint = known.hint === undefined ? '' : `; ${known.hint}`;
+  // Somebody else does it: that is how it should be.
+  say(known.code === 'locked' ? 'info' : 'error', `${known.message}${hint}`, { code: known.code });
+  return { result: 'failed', retryable: catalogue[known.code].retryable };
+}

@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto';
+import { isJetbackupError } from '../core/errors.ts';
+import type { Progress } from '../core/progress.ts';
+import type { Clock } from '../platform/clock.ts';
+import { acquireLease } from '../storage/lease.ts';
+import type { ObjectStore } from '../storage/store.ts';
+
+/** Renewed every third of it; whoever dies is followed after two of it, ms. */
+const TTL_MS = 60_000;
+const LONGEST_NAME = 63;
+
+export interface ExclusiveDeps {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly log: Progress;
+  /** Name of this host. */
+  readonly host: string;
+}
+
+/** The lease that two runs of one operation on one database may not hold at once. */
+export function jobLease(operation: string, database: string | null): string {
+  const name = database === null ? operation : `${operation}-${database}`;
+  if (name.length <= LONGEST_NAME) return name;
+  return `${operation}-${createHash('sha256').update(name).digest('hex').slice(0, 32)}`;
+}
+
+/**
+ * Does the work while nobody else in this repository does it: two daemons, or a daemon and a person. Throws `locked` where somebody
+ * is at it, and what the work throws. Where these credentials may not take leases, the work is done all the same, with a warning:
+ * a backup that is made twice is better than none.
+ */
+export async function exclusively<T>(
+  { store, clock, log, host }: ExclusiveDeps,
+  { operation, database }: { readonly operation: string; readonly database: string | null },
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const name = jobLease(operation, database);
+  const lease = await acquireLease({ store, clock }, { name, holder: `${operation} on ${host}`, ttlMs: TTL_MS }, signal).catch(
+    (error: unknown) => {
+      if (!isJetbackupError(error, 'storage-denied')) throw error;
+      log({
+        type: 'warning',
+        text: `nothing keeps another ${operation} of ${database ?? 'all databases'} from running at the same time: ${error.message}`,
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+      });
+      return undefined;
+    },
+  );
+  try {
+    return await work();
+  } finally {
+    await lease?.[Symbol.asyncDispose]();
+  }
+}
