@@ -41,8 +41,16 @@ export function restoreCommand(setup: Setup, as: string, compare: boolean): Meas
   return jetbackup(setup, `restore latest --as ${as} --yes${compare ? '' : ' --no-compare'}`);
 }
 
+/** Verifies the newest backup: restored, compared and checked, in a cluster of its own, or on the server that restores go to. */
+export function verifyCommand(setup: Setup, sandbox: 'local' | 'server'): MeasuredCommand {
+  const command = jetbackup(setup, 'verify');
+  const where = sandbox === 'local' ? 'local' : setup.server.url('postgres');
+  // What a sandbox writes is no scratch file.
+  return { ...command, env: { ...command.env, JETBACKUP_SANDBOX: where }, writesTo: ['/'] };
+}
+
 /** How long each step took, from the run record in the repository. */
-export async function phases({ repository }: Setup, operation: 'backup' | 'restore') {
+export async function phases({ repository }: Setup, operation: 'backup' | 'restore' | 'verify') {
   const record = await repository.newestRun(operation);
   if (record?.result !== 'succeeded') throw new Error(`the repository holds no record of a ${operation} that succeeded`);
   return { phases: record.phases.map(({ phase, ms }) => ({ phase, ms })) };

@@ -10,7 +10,7 @@ import { restoreLines } from './restore.ts';
 import { type S3Target, startS3Target } from './s3.ts';
 import { type Census, makeDatabase, startBenchServer } from './server.ts';
 import { figuresTable, phasesText, rivalsTable } from './table.ts';
-import { judgeResources, judgeTimes, type Verdict, verdictTable } from './verdict.ts';
+import { judgeResources, judgeTimes, overheadText, type Verdict, verdictTable } from './verdict.ts';
 
 export const pipelineParts = ['backup', 'restore', 'memory'] as const;
 export type PipelinePart = (typeof pipelineParts)[number];
@@ -173,6 +173,8 @@ function print({ database, backups, restores, memory, verdicts }: Report, { repe
       "which shares the cores, as the S3 server does. Peak, own: the line's main program alone; all: the sum over all its processes.\n" +
       "jetbackup's restores end with ANALYZE (its phase is above); the others leave that to be done.",
   );
+  const overhead = overheadText([...backups, ...restores]);
+  if (overhead !== '') say(`\nWhat proof costs, wall time:\n${overhead}`);
   say(`\n${verdictTable(verdicts)}`);
   if (memory.length === 0) say('Not measured: memory over 100 MB and 5 GB; to measure it: npm run bench -- memory');
   if (database !== undefined && database.tableBytes < JUDGED_FROM) {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Bench, type JetbackupBackupId, jetbackupBackups, repositoryOf, setupOf, stockEnvironment } from './backup.ts';
-import { phases, restoreCommand } from './jetbackup.ts';
+import { phases, restoreCommand, verifyCommand } from './jetbackup.ts';
 import type { Line } from './lines.ts';
 import { type Census, census, dropDatabase } from './server.ts';
 
@@ -58,6 +58,18 @@ function jetbackup(bench: Bench, source: Census, needs: JetbackupBackupId, compa
   };
 }
 
+function verify(bench: Bench, sandbox: 'local' | 'server'): RestoreLine {
+  const needs = 'jetbackup-gzip-content';
+  const setup = setupOf(bench, needs);
+  return {
+    id: `verify-jetbackup-${sandbox}`,
+    needs,
+    title: sandbox === 'local' ? 'jetbackup verify, local sandbox' : 'jetbackup verify, on this server',
+    prepare: async () => verifyCommand(setup, sandbox),
+    finish: async () => await phases(setup, 'verify'),
+  };
+}
+
 /** Every line of the restore table that this machine can run. */
 export function restoreLines(bench: Bench, source: Census): readonly RestoreLine[] {
   const line = (id: string, needs: string, title: string, main: string, script: string) =>
@@ -93,6 +105,8 @@ export function restoreLines(bench: Bench, source: Census): readonly RestoreLine
     jetbackup(bench, source, 'jetbackup-gzip', false),
     jetbackup(bench, source, 'jetbackup-zstd', false),
     jetbackup(bench, source, 'jetbackup-gzip-content', true),
+    verify(bench, 'server'),
+    verify(bench, 'local'),
     ...(bench.s3 !== undefined && bench.awsCli
       ? [
           line(

@@ -44,6 +44,25 @@ export function judgeTimes(results: readonly LineResult[]): readonly Verdict[] {
     });
 }
 
+const overheads: readonly { readonly text: string; readonly line: string; readonly to: string }[] = [
+  { text: 'backup: fingerprint of every row, over none', line: 'jetbackup-gzip-content', to: 'jetbackup-gzip' },
+  { text: 'backup: fingerprint of counts, over none', line: 'jetbackup-gzip-counts', to: 'jetbackup-gzip' },
+  { text: 'restore: compared, over a bare restore', line: 'restore-jetbackup-gzip-content', to: 'restore-jetbackup-gzip' },
+  { text: 'verify on the same server, over a bare restore', line: 'verify-jetbackup-server', to: 'restore-jetbackup-gzip' },
+  { text: 'verify in a local sandbox, over a bare restore', line: 'verify-jetbackup-local', to: 'restore-jetbackup-gzip' },
+];
+
+/** What proof costs, as ratios of wall time; for nobody to miss. */
+export function overheadText(results: readonly LineResult[]): string {
+  const byId = new Map(results.map((line) => [line.id, line]));
+  return overheads
+    .flatMap(({ text, line, to }) => {
+      const found = ratio(byId.get(line), byId.get(to), (run) => run.wallMs);
+      return found === undefined ? [] : [`  ${text}: ${withSpread(found)}`];
+    })
+    .join('\n');
+}
+
 /** Memory and scratch files over all of jetbackup's own runs: the worst of them counts, not the median. */
 export function judgeResources(results: readonly LineResult[]): readonly Verdict[] {
   const ours = results.filter(({ id, runs }) => id.includes('jetbackup') && runs.length > 0);
