@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { Fingerprint } from '../core/fingerprint.ts';
 import { beside, type Omission, serverSays } from './beside.ts';
 import { codeOf } from './database-errors.ts';
+import { oneValue } from './one-value.ts';
 
 /** A query of the user's that gives one value. */
 export interface NamedQuery {
@@ -14,9 +15,6 @@ export type NamedValue = NonNullable<Fingerprint['values']>[number];
 export const VALUE_TIMEOUT_SECONDS = 60;
 /** Characters. A value is there to be compared and read, not to be a second copy of the data. */
 export const VALUE_MAX_LENGTH = 10_000;
-
-/** Values as the server writes them: a parser would make a Date of what must stay text. */
-const asText: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => text };
 
 /**
  * Asks each query within the transaction of `client`, which has the fingerprint's fixed settings: dates, numbers and zones
@@ -48,17 +46,9 @@ async function ask(client: pg.Client, sql: string): Promise<Answer> {
   await client.query(
     `SET LOCAL search_path TO DEFAULT; SET LOCAL cursor_tuple_fraction = 1; SET LOCAL statement_timeout = '${VALUE_TIMEOUT_SECONDS}s'`,
   );
-  // A cursor takes a query and nothing else, no COMMIT for one, and of a million rows two are fetched. The extended protocol
-  // (which the types of `pg` do not know) takes one statement and no second.
-  const declare = { text: `DECLARE beside NO SCROLL CURSOR FOR ${sql}`, queryMode: 'extended' };
-  await client.query(declare);
-  const { rows } = await client.query<(string | null)[]>({ text: 'FETCH 2 FROM beside', rowMode: 'array', types: asText });
-  const [row, second] = rows;
-  const one = 'Write it so that it gives exactly one row, e.g. SELECT count(*) FROM …';
-  if (row === undefined) return none('its query gave no row', one);
-  if (second !== undefined) return none('its query gave more than one row', one);
-  const [value] = row;
-  if (value === undefined) return none('its query gave no column', one);
+  const one = await oneValue(client, sql);
+  if (one.kind === 'shape') return none(`its query ${one.why}`, 'Write it so that it gives exactly one row, e.g. SELECT count(*) FROM …');
+  const { value } = one;
   if (value !== null && value.length > VALUE_MAX_LENGTH) {
     return none(`it is longer than ${VALUE_MAX_LENGTH} characters`, 'Record a digest of it: SELECT md5(…).');
   }

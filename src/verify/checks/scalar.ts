@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { messageOf } from '../../core/errors.ts';
 import type { Source } from '../../core/manifest.ts';
 import { fixedSettings } from '../../postgres/fingerprint-digest.ts';
+import { type OneValue, oneValue } from '../../postgres/one-value.ts';
 import { stateOf } from './session.ts';
 
 export interface Asking {
@@ -12,15 +13,7 @@ export interface Asking {
   readonly timeoutMs: number;
 }
 
-export type Answer =
-  | { readonly kind: 'value'; readonly value: string | null; readonly isBoolean: boolean }
-  /** Not one row of one value, in words. */
-  | { readonly kind: 'shape'; readonly why: string }
-  | { readonly kind: 'error'; readonly state: string; readonly message: string };
-
-const BOOLEAN = 16;
-/** Values as the server writes them: a parser would make a Date of what must stay text. */
-const asText: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => text };
+export type Answer = OneValue | { readonly kind: 'error'; readonly state: string; readonly message: string };
 
 /**
  * Asks one query of the user's in a read-only transaction of its own, with the fingerprint's settings: dates, numbers and
@@ -44,7 +37,7 @@ export async function ask(client: pg.Client, sql: string, { searchPath, alsoUser
       [alsoUser],
     );
   }
-  const answer = await fetched(client, sql).catch((error: unknown): Answer => {
+  const answer = await oneValue(client, sql).catch((error: unknown): Answer => {
     const state = stateOf(error);
     if (state === undefined) throw error;
     const [message = ''] = messageOf(error).split('\n');
@@ -52,20 +45,6 @@ export async function ask(client: pg.Client, sql: string, { searchPath, alsoUser
   });
   await client.query('ROLLBACK');
   return answer;
-}
-
-async function fetched(client: pg.Client, sql: string): Promise<Answer> {
-  // A cursor takes a query and nothing else, no COMMIT for one, and of a million rows two are fetched. The extended protocol
-  // (which the types of `pg` do not know) takes one statement and no second.
-  const declare = { text: `DECLARE jetbackup NO SCROLL CURSOR FOR ${sql}`, queryMode: 'extended' };
-  await client.query(declare);
-  const { rows, fields } = await client.query<(string | null)[]>({ text: 'FETCH 2 FROM jetbackup', rowMode: 'array', types: asText });
-  const [row, second] = rows;
-  if (row === undefined) return { kind: 'shape', why: 'gave no row' };
-  if (second !== undefined) return { kind: 'shape', why: 'gave more than one row' };
-  const [value] = row;
-  if (value === undefined) return { kind: 'shape', why: 'gave no column' };
-  return { kind: 'value', value, isBoolean: fields[0]?.dataTypeID === BOOLEAN };
 }
 
 /** The database's own search_path, as it was set at the source: a database on a server that is not ours does not have it. */

@@ -1,4 +1,5 @@
-import { readFile, readlink } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { isAlive as hasProcess, processNamespace, startOf } from '../../platform/process-identity.ts';
 
 /** One process, told apart from any that has the same number elsewhere or later. What this system does not tell is the empty string. */
 export interface ProcessIdentity {
@@ -15,10 +16,9 @@ export interface ProcessIdentity {
 
 export async function thisProcess(host: string): Promise<ProcessIdentity> {
   const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
-  const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
   return {
-    ...{ host, boot: boot.trim(), namespace: /\d+/.exec(namespace)?.[0] ?? '' },
-    ...{ pid: process.pid, startTicks: await startTicksOf(process.pid) },
+    ...{ host, boot: boot.trim(), namespace: await processNamespace() },
+    ...{ pid: process.pid, startTicks: (await startOf(process.pid)) ?? '' },
   };
 }
 
@@ -29,18 +29,9 @@ export function shareProcessIds(one: ProcessIdentity, other: ProcessIdentity): b
 
 /** Whether a process that shares our process ids lives. In doubt it does. */
 export async function isAlive({ pid, startTicks }: ProcessIdentity): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
-  }
-  const now = await startTicksOf(pid);
-  return now === '' || startTicks === '' || now === startTicks;
-}
-
-/** proc_pid_stat(5), field 22; the name of the program, in parentheses, may hold anything. */
-async function startTicksOf(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  return ticks !== undefined && /^\d+$/.test(ticks) ? ticks : '';
+  if (!hasProcess(pid)) return false;
+  const now = await startOf(pid);
+  // Only where others can be told from one another.
+  if (now === undefined || startTicks === '') return now !== undefined || (await startOf(process.pid)) === undefined;
+  return now === startTicks;
 }
