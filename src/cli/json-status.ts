@@ -76,6 +76,15 @@ export const StatusDocument = z.strictObject({
           error: z.strictObject({ code: z.string(), message: z.string(), hint: z.string().nullable() }).nullable(),
         }),
       ),
+      /** What the configuration schedules; `overdue`: it was due at `lastDue`, and nothing has run since. */
+      schedule: z.array(
+        z.strictObject({
+          operation: z.enum(['backup', 'verify']),
+          lastDue: Instant.nullable(),
+          overdue: z.boolean(),
+          next: Instant.nullable(),
+        }),
+      ),
       frozenBy: IdSchema.nullable(),
       verdicts: z.array(
         z.strictObject({

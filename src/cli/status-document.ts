@@ -1,8 +1,10 @@
+import type { Config } from '../config/config.ts';
 import type { AgedPoint, DatabaseStatus, StatusReport } from '../operations/status.ts';
 import type { VerificationEntry } from '../operations/verification-history.ts';
 import type { Instant } from '../platform/clock.ts';
 import type { StatusDocument, VerificationHistoryDocument } from './json-status.ts';
 import { whyText } from './objective-words.ts';
+import { scheduleOf } from './schedule-status.ts';
 
 const text = (at: Instant | undefined): string | null => at?.toString({ smallestUnit: 'millisecond' }) ?? null;
 const inSeconds = (ms: number | undefined): number | null => (ms === undefined ? null : ms / 1000);
@@ -11,8 +13,9 @@ const operations = ['backup', 'verify', 'restore', 'prune'] as const;
 
 export function statusDocument(
   report: StatusReport,
-  { repository, timeZone }: { readonly repository: string; readonly timeZone: string },
+  { repository, config }: { readonly repository: string; readonly config: Config },
 ): StatusDocument {
+  const { timeZone } = config;
   return {
     command: 'status',
     repository,
@@ -37,6 +40,9 @@ export function statusDocument(
         const { run, startedAt, finishedAt, result, error } = last;
         return [{ operation, run, startedAt: startedAt.toString(), finishedAt: finishedAt.toString(), result, error }];
       }),
+      schedule: scheduleOf(config, status, report.at).map(({ operation, lastDue, overdue, next }) => ({
+        ...{ operation, overdue, lastDue: text(lastDue), next: text(next) },
+      })),
       frozenBy: status.frozenBy ?? null,
       verdicts: status.verdicts.map(({ objective, state, wantedSeconds, why }) => ({
         ...{ objective, state, wantedSeconds, why: whyText(why, timeZone) },

@@ -1,7 +1,9 @@
+import type { Config } from '../config/config.ts';
 import type { ObjectiveState, Verdict } from '../operations/objectives.ts';
 import type { AgedPoint, DatabaseStatus, StatusReport } from '../operations/status.ts';
 import type { LastRun, RtoSummary } from '../operations/verification-history.ts';
 import { agoText, forecastLines, secondsText, settingText, whyText } from './objective-words.ts';
+import { type ScheduledStatus, scheduleOf } from './schedule-status.ts';
 import { bytesText, type Colors, counted, fieldsText, instantText } from './text.ts';
 
 export interface View {
@@ -10,8 +12,8 @@ export interface View {
 }
 
 /** A status for people: per database what is wanted and what is, then when that was measured. */
-export function statusText({ databases, unreadBefore }: StatusReport, view: View): string {
-  const blocks = databases.map((status) => databaseText(status, view));
+export function statusText({ at, databases, unreadBefore }: StatusReport, view: View & { readonly config: Config }): string {
+  const blocks = databases.map((status) => databaseText(status, scheduleOf(view.config, status, at), view));
   if (unreadBefore !== undefined) blocks.push(unreadText(unreadBefore.toString(), view));
   return blocks.join('\n\n');
 }
@@ -20,7 +22,7 @@ export function unreadText(unreadBefore: string, { timeZone }: View): string {
   return `run records of ${instantText(unreadBefore, timeZone)} and before were not read: there are too many`;
 }
 
-function databaseText(status: DatabaseStatus, view: View): string {
+function databaseText(status: DatabaseStatus, schedule: readonly ScheduledStatus[], view: View): string {
   const { timeZone, colors } = view;
   const { newest, newestProven, newestFailed, newestBytes, verdicts, rto, forecast, history } = status;
   const judged = (objective: Verdict['objective']): string => {
@@ -43,6 +45,8 @@ function databaseText(status: DatabaseStatus, view: View): string {
       ['measured', rto === undefined ? undefined : rtoText(rto)],
       ['forecast', forecast === undefined ? undefined : forecastLines(forecast, timeZone).join('\n')],
       ['last runs', lastRunsText(history.lastRuns, view)],
+      ['overdue', overdueText(schedule, view)],
+      ['next', nextText(schedule, view)],
       [
         'deletion',
         status.frozenBy === undefined
@@ -54,6 +58,22 @@ function databaseText(status: DatabaseStatus, view: View): string {
     colors,
   );
   return `${colors.bold(status.database)}\n${indented(fields)}`;
+}
+
+function overdueText(schedule: readonly ScheduledStatus[], { timeZone, colors }: View): string {
+  return schedule
+    .flatMap(({ operation, lastDue, overdue }) =>
+      overdue && lastDue !== undefined
+        ? colors.red(`${operation}, since ${instantText(lastDue.toString(), timeZone)}: is a daemon running? jetbackup daemon`)
+        : [],
+    )
+    .join('\n');
+}
+
+function nextText(schedule: readonly ScheduledStatus[], { timeZone }: View): string {
+  return schedule
+    .flatMap(({ operation, next }) => (next === undefined ? [] : `${operation} ${instantText(next.toString(), timeZone)}`))
+    .join(', ');
 }
 
 export function indented(text: string): string {

@@ -38,7 +38,7 @@ async function runStatus({ config, composed, context, output }: Session, names: 
   const databases = configuredDatabases(config, names);
   const input = { databases, retention: composed.retentionInput(databases.map(({ name }) => name)) };
   const report = await context.operations.surveyStatus(composed.statusDeps(), input, context.signal);
-  const document = statusDocument(report, { repository: composed.location, timeZone: config.timeZone });
+  const document = statusDocument(report, { repository: composed.location, config });
   if (metrics) {
     // Only here: no other command should wait for the library.
     const { statusMetrics } = await import('../../metrics/status.ts');
@@ -47,7 +47,7 @@ async function runStatus({ config, composed, context, output }: Session, names: 
   return {
     kind: 'report',
     document,
-    text: statusText(report, { timeZone: config.timeZone, colors: output.colors }),
+    text: statusText(report, { config, timeZone: config.timeZone, colors: output.colors }),
     exitCode: isMissed(report) ? catalogue['objective-missed'].exit : 0,
   };
 }
