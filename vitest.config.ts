@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
+const setupFiles = ['test/support/temporal-equality.ts'];
+
 // Unit tests take milliseconds and reach nothing outside their process. The other three start containers and
 // programs: two files at a time is what a small machine carries without timeouts that come from the load alone.
 const real = {
   environment: 'node',
+  setupFiles,
   testTimeout: 120_000,
   hookTimeout: 180_000,
   teardownTimeout: 30_000,
@@ -15,7 +18,14 @@ export default defineConfig({
   test: {
     projects: [
       {
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], environment: 'node', testTimeout: 10_000, sequence: { groupOrder: 0 } },
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          environment: 'node',
+          setupFiles,
+          testTimeout: 10_000,
+          sequence: { groupOrder: 0 },
+        },
       },
       { test: { ...real, name: 'contract', include: ['test/contract/**/*.test.ts'] } },
       { test: { ...real, name: 'integration', include: ['test/integration/**/*.test.ts'] } },

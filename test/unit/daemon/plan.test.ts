@@ -1,11 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type JobState, planJob, type Situation } from '../../../src/daemon/plan.ts';
-import { compareInstantsByTime } from '../../support/instants.ts';
 import { DAY_MS, failed, HOUR_MS, hopeless, jobOf, MINUTE_MS, runAt } from './jobs.ts';
 import { at, instant, ms } from './wall-clock.ts';
-
-compareInstantsByTime();
 
 const nightly = jobOf('0 2 * * *');
 const none: JobState = { runs: [], running: undefined };

@@ -2,10 +2,7 @@ import fc from 'fast-check';
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it } from 'vitest';
 import { dueBetween, lastDue, nextDue } from '../../../src/daemon/schedule.ts';
-import { compareInstantsByTime } from '../../support/instants.ts';
 import { at, changesOf, clockReadings, cronOf, dueByTheClock, instant, ms, zones } from './wall-clock.ts';
-
-compareInstantsByTime();
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

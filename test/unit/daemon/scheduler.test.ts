@@ -2,11 +2,8 @@ import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it, vi } from 'vitest';
 import { dueBetween } from '../../../src/daemon/schedule.ts';
 import { createFakeTime } from '../../support/fake-time.ts';
-import { compareInstantsByTime } from '../../support/instants.ts';
 import { DAY_MS, daemon, failed, HOUR_MS, hopeless, jobOf, MINUTE_MS, records, runAt, short } from './jobs.ts';
 import { at, instant, ms, zones } from './wall-clock.ts';
-
-compareInstantsByTime();
 
 /** A repository whose nightly job ran last night. */
 function caredFor(...ids: string[]) {

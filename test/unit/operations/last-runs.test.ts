@@ -5,10 +5,7 @@ import { bytesOf } from '../../../src/core/bytes.ts';
 import type { RunRecord } from '../../../src/core/run-record.ts';
 import { createLastRunsReader, type LastRuns, type RunKind } from '../../../src/operations/last-runs.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
-import { compareInstantsByTime } from '../../support/instants.ts';
 import { createMemoryStore } from '../../support/memory-store.ts';
-
-compareInstantsByTime();
 
 const { signal } = new AbortController();
 const backup: RunKind = { operation: 'backup', database: 'shop' };
