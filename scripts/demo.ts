@@ -20,7 +20,7 @@ import { jetAdminTables, loadJetAdmin } from './fixtures/jetadmin.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 const DATABASE = 'jetadmin';
-const STEPS = 8;
+const STEPS = 9;
 
 const size = (bytes: number) => prettyBytes(bytes, { binary: true });
 const say = (text: string) => console.log(`      ${text}`);
@@ -115,7 +115,7 @@ async function demo(signal: AbortSignal): Promise<void> {
   await mkdir(bin);
   await mkdir(home);
   await symlink(path.join(root, 'dist/src/main.js'), path.join(bin, 'jetbackup'));
-  const settings = { DATABASE_URL: server.url(DATABASE), JETBACKUP_REPOSITORY: `file://${repository}` };
+  const settings = { ...server.sandbox, DATABASE_URL: server.url(DATABASE), JETBACKUP_REPOSITORY: `file://${repository}` };
   const jetbackup = commandLine({ bin, home, clientTools: server.clientTools, settings, signal });
 
   begin('jetbackup makes its configuration, keys and repository');
@@ -125,6 +125,10 @@ async function demo(signal: AbortSignal): Promise<void> {
   begin('A backup');
   await jetbackup('backup');
   await jetbackup('list');
+
+  begin('Its proof: restored into a throwaway PostgreSQL, and compared row for row');
+  await jetbackup('verify');
+  await jetbackup('status');
 
   begin('The disaster');
   await connected(server.url('postgres'), signal, (client) => client.query(`DROP DATABASE ${DATABASE} WITH (FORCE)`));

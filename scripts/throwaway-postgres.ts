@@ -13,6 +13,8 @@ import { extractClientTools } from './client-tools.ts';
 export interface ThrowawayPostgres extends AsyncDisposable {
   /** How it came to be, for a person: `PostgreSQL 17.6 from /usr/lib/postgresql/17/bin`. */
   readonly description: string;
+  /** Where jetbackup is to verify: in the way in which this server came to be. */
+  readonly sandbox: Readonly<Record<string, string>>;
   /** The folder with pg_dump and pg_restore of its major. */
   readonly clientTools: string;
   /** A libpq URI of a superuser. */
@@ -72,6 +74,7 @@ export async function startFromPrograms(bindir: string, signal: AbortSignal): Pr
     const version = await whenReady(connection, () => (server?.exitCode == null ? undefined : complaint), signal);
     return {
       description: `PostgreSQL ${version} from ${bindir}`,
+      sandbox: { JETBACKUP_SANDBOX: 'local' },
       clientTools: bindir,
       url: urlOf(connection),
       [Symbol.asyncDispose]: dispose,
@@ -110,6 +113,7 @@ export async function startInContainer(image: string, signal: AbortSignal): Prom
     const tools = await extractClientTools(image, Number.parseInt(version, 10));
     return {
       description: `PostgreSQL ${version} in a container of ${image}`,
+      sandbox: { JETBACKUP_SANDBOX: 'container', JETBACKUP_SANDBOX_IMAGE: image },
       clientTools: tools.directory,
       url: urlOf(connection),
       [Symbol.asyncDispose]: dispose,

@@ -68,8 +68,16 @@ databases:
     # files: [/etc/myapp/env, /opt/myapp/docker-compose.yml]
 
 # What to keep: the newest backup of each of the last 7 days, 4 weeks and 12 months that have one, and the newest in any
-# case. Nothing is deleted before \`jetbackup prune\` runs; \`jetbackup prune --dry-run\` shows what it would do, and why.
+# case. Nothing is deleted before \`jetbackup prune\` runs, or \`jetbackup daemon\` after a backup; \`jetbackup prune --dry-run\` shows
+# what would go, and why.
 retention: { preset: production-checklist }
+
+# How old the newest backup may be, and how long a restore may take; \`jetbackup status\` holds what was measured against them.
+# objectives: { rpo: 26h, rto: 1h }
+
+# When \`jetbackup daemon\` backs up, and when it proves that a backup can be restored (\`jetbackup daemon --dry-run\`):
+schedule: 0 2 * * *
+verify: { schedule: 0 4 1 * * }
 
 encryption:
   # Public keys; every backup can be opened with the identity of any one of them.
