@@ -53,7 +53,7 @@ export function verifyJunit(done: readonly Verified[], timestamp: string, redact
 
 function caseOf({ id, status, message, ms, hint, findings }: CheckOutcome, redact: Redact): JunitCase {
   const detail = [...findings, ...(hint === undefined ? [] : [`hint: ${hint}`])].map(redact).join('\n');
-  return { name: id, seconds: ms / 1000, kind: status, text: message, detail };
+  return { name: id, seconds: ms / 1000, kind: status, text: redact(message), detail };
 }
 
 function errorCase(error: unknown, redact: Redact): JunitCase {

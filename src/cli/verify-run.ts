@@ -50,9 +50,9 @@ export async function verifyEach(session: Session, deps: VerifyDeps, verifying: 
 
 function inputFor(config: Config, { profile, jobs }: Verifying, database: string, id: string): VerifyInput {
   const configured = config.databases.find(({ name }) => name === database);
-  const { queries, queryTimeoutMs, amcheckBytes } = config.verify;
+  const { queries, queryTimeoutMs, amcheckBytes, timeoutMs } = config.verify;
   return {
-    ...{ database, id, profile, jobs, queryTimeoutMs, amcheckBytes },
+    ...{ database, id, profile, jobs, queryTimeoutMs, amcheckBytes, timeoutMs },
     queries: [...queries, ...(configured?.queries ?? [])],
     ...(configured?.bindir === undefined ? {} : { bindir: configured.bindir }),
   };

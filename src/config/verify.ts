@@ -65,6 +65,9 @@ const amcheck = z.string().transform((value, context) => {
   return z.NEVER;
 });
 
+/** What is two days old is swept as a dead run's. */
+const MOST_TIMEOUT_MS = 36 * 3_600_000;
+
 /** `verify:` as it is written. */
 export const VerifySchema = z.strictObject({
   /** auto: a container where there is an engine, else this machine's own programs. */
@@ -85,6 +88,7 @@ export const VerifySchema = z.strictObject({
   directory: text.optional(),
   settings: z.record(z.string().regex(/^[a-z_][a-z0-9_.]*$/i, 'is not the name of a setting of PostgreSQL'), text).default({}),
   amcheck: amcheck.default(DEFAULT_AMCHECK_BYTES),
+  timeout: milliseconds.refine((ms) => ms <= MOST_TIMEOUT_MS, 'must be 36h or less').default(24 * 3_600_000),
   queryTimeout: someMilliseconds.default(60_000),
   afterBackup: flag.default(false),
   queries,
@@ -102,6 +106,7 @@ export interface VerifyConfig {
   /** Of PostgreSQL, for a sandbox of our own. */
   readonly settings: Readonly<Record<string, string>>;
   readonly amcheckBytes: number;
+  readonly timeoutMs: number;
   readonly queryTimeoutMs: number;
   readonly afterBackup: boolean;
   /** Of every database; each may have further ones. */
@@ -121,6 +126,7 @@ export function verifyOf(parsed: Parsed, absolute: (path: string) => string): Ve
     directory: directory === undefined ? undefined : absolute(directory),
     settings: parsed.settings,
     amcheckBytes: amcheck,
+    timeoutMs: parsed.timeout,
     queryTimeoutMs: queryTimeout,
     afterBackup: parsed.afterBackup,
     queries: parsed.queries.map(({ name, sql, expect }) => ({ name, sql, expect })),

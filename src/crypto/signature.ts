@@ -134,6 +134,15 @@ export function verifyDocument(document: { readonly signature: Signature }, what
   }
 }
 
+/** Whether this key signed exactly this document, whichever key it names. Does not throw. */
+export function isSignedBy(document: { readonly signature: Signature }, { key }: PublicKey): boolean {
+  try {
+    return verifyBytes(null, canonicalBytes(document), key, Buffer.from(document.signature.value, 'base64'));
+  } catch {
+    return false;
+  }
+}
+
 function publicKeyOf(key: KeyObject): PublicKey {
   const raw = Buffer.from(key.export({ format: 'jwk' }).x ?? '', 'base64url');
   if (raw.byteLength !== PUBLIC_KEY_BYTES) throw new TypeError('an Ed25519 public key has 32 bytes');

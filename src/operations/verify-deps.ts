@@ -29,6 +29,8 @@ export interface VerifyInput {
   readonly queries: readonly UserQuery[];
   readonly queryTimeoutMs: number;
   readonly amcheckBytes: number;
+  /** Ms that all of it may take. */
+  readonly timeoutMs: number;
   readonly bindir?: string;
 }
 

@@ -1,6 +1,8 @@
 import { manifestKey, proofKey } from '../catalog/layout.ts';
 import { manifestDigest, writeProof } from '../catalog/proofs.ts';
-import { JetbackupError } from '../core/errors.ts';
+import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
+import type { Manifest } from '../core/manifest.ts';
+import type { Proof } from '../core/proof.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import { signDocument } from '../crypto/signature.ts';
 import { recoveryFigures } from './recovery-gap.ts';
@@ -30,6 +32,15 @@ export async function attach(
     });
     return false;
   }
+  const own = deps.signingKey.publicKey;
+  if (!deps.publicKeys.some(({ keyId }) => keyId === own.keyId)) {
+    deps.log({
+      type: 'warning',
+      text: `the signing key of this host (${own.keyId}) is not among those that are trusted, so the result is not put beside the backup: nobody would believe it, and it would take the place of one that is believed`,
+      hint: `Add it to signing.publicKey here, and wherever backups are listed or pruned: ${own.text}`,
+    });
+    return false;
+  }
   const proof = signDocument(
     {
       ...{ format: 1 as const, kind: 'proof' as const, repository, database: manifest.database, backup: manifest.id },
@@ -43,6 +54,21 @@ export async function attach(
     },
     deps.signingKey,
   );
+  try {
+    return await put(deps, proof, manifest, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    // What was found stands, and is told and recorded; that it cannot be put there changes nothing about the backup.
+    deps.log({
+      type: 'warning',
+      text: `the result could not be put beside the backup: ${messageOf(error)}`,
+      ...(isJetbackupError(error) && error.hint !== undefined ? { hint: error.hint } : {}),
+    });
+    return false;
+  }
+}
+
+async function put(deps: VerifyDeps, proof: Proof, manifest: Manifest, signal: AbortSignal): Promise<boolean> {
   await writeProof(deps.store, proof, signal);
   // A prune may have been deleting it meanwhile: then a proof would be all that is left of it.
   if ((await deps.store.stat(manifestKey(manifest.database, manifest.id), signal)) !== undefined) return true;
@@ -58,7 +84,11 @@ export async function conclude(
   { outcome, attached }: { readonly outcome: 'proven' | 'failed'; readonly attached: boolean },
   signal: AbortSignal,
 ): Promise<RunRecord> {
-  const figures = await recoveryFigures(deps.store, { database: input.database, now: run.startedAt }, signal);
+  const figures = await recoveryFigures(deps.store, { database: input.database, now: run.startedAt }, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    deps.log({ type: 'warning', text: `the RPO could not be told: ${messageOf(error)}` });
+    return { newest: undefined, worstGapSeconds: null };
+  });
   const verification = recordOf(input.jobs, found, { outcome, attached, worstGapSeconds: figures.worstGapSeconds });
   const rpo = figures.newest === undefined ? {} : { rpoSeconds: run.startedAt.since(figures.newest).total('seconds') };
   const rto = found.rtoSeconds === undefined ? {} : { rtoSeconds: found.rtoSeconds };

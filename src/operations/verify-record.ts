@@ -16,6 +16,8 @@ export interface Found {
   sandbox: SandboxRecord | null;
   readonly checks: CheckOutcome[];
   rtoSeconds: number | undefined;
+  /** Spent on what a restore would not have to do: removing what others left, fetching an image. */
+  asideMs: number;
 }
 
 /** A check that ends the verification: nothing after it could be looked at. */

@@ -1,5 +1,5 @@
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
-import type { Manifest } from '../core/manifest.ts';
+import { type Manifest, majorOf } from '../core/manifest.ts';
 import type { LoadedGlobals } from '../postgres/globals-load.ts';
 import type { Sandbox } from '../verify/sandbox.ts';
 import type { Restorer } from './restorer.ts';
@@ -67,8 +67,8 @@ export async function makeRoles(
 ): Promise<Roles> {
   const { restorer } = deps;
   const look = async () => {
-    const { roles, isSuperuser } = await restorer.inspectTarget(sandbox.settings, signal);
-    return { gone: manifest.source.roles.filter((role) => !roles.has(role)), isSuperuser };
+    const { roles, isSuperuser, server } = await restorer.inspectTarget(sandbox.settings, signal);
+    return { gone: manifest.source.roles.filter((role) => !roles.has(role)), isSuperuser, versionNum: server.versionNum };
   };
   if (!sandbox.isOurs) {
     const { gone, isSuperuser } = await look();
@@ -81,13 +81,14 @@ export async function makeRoles(
   }
   const started = deps.clock.monotonicMs();
   const loaded = sql === undefined ? undefined : await restorer.loadGlobals(sandbox.settings, sql, signal);
-  const { gone } = await look();
+  const { gone, versionNum } = await look();
+  const sameMajor = Math.floor(versionNum / 10_000) === majorOf(manifest.server);
   // So that the rest can be looked at all the same.
   if (gone.length > 0) await restorer.createRoles(sandbox.settings, gone, signal);
   const ms = deps.clock.monotonicMs() - started;
   if (loaded === undefined) {
     record.add('roles', { status: 'skip', message: 'the backup holds no globals' }, ms);
-  } else if (gone.length > 0 || loaded.failures.length > 0) {
+  } else if (gone.length > 0 || (loaded.failures.length > 0 && sameMajor)) {
     record.add(
       'roles',
       {
@@ -103,7 +104,10 @@ export async function makeRoles(
     );
   } else {
     const more = loaded.leftOut === 0 ? '' : `; ${loaded.leftOut} statements about tablespaces left out`;
-    record.add('roles', { status: 'pass', message: `${loaded.roles} roles made from the globals${more}` }, ms);
+    // Rules of who may grant what, and settings, change from major to major; what the database needs is there.
+    const refused = loaded.failures.length === 0 ? '' : `; ${loaded.failures.length} statements refused by another major version`;
+    const findings = loaded.failures.map(({ statement, message }) => `${statement}: ${message}`);
+    record.add('roles', { status: 'pass', message: `${loaded.roles} roles made from the globals${more}${refused}`, findings }, ms);
   }
   return { globals: loaded, noOwner: false };
 }

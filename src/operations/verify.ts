@@ -3,10 +3,12 @@ import { authenticate } from '../catalog/authenticate.ts';
 import { readManifest } from '../catalog/catalog.ts';
 import { backupPrefix } from '../catalog/layout.ts';
 import { type ByteStream, collect, MiB } from '../core/bytes.ts';
-import { isJetbackupError } from '../core/errors.ts';
+import { isJetbackupError, JetbackupError } from '../core/errors.ts';
 import type { Fingerprint } from '../core/fingerprint.ts';
 import { newId } from '../core/ids.ts';
 import { artifactOf, type Manifest, majorOf } from '../core/manifest.ts';
+import { isSignedBy, type PublicKey } from '../crypto/signature.ts';
+import { within } from '../platform/deadline.ts';
 import type { ConnectionSettings } from '../postgres/connection.ts';
 import { type LoadedGlobals, superuserIn } from '../postgres/globals-load.ts';
 import type { RestoreChoices, Staging } from '../postgres/restore.ts';
@@ -17,7 +19,7 @@ import { loadDump, readFingerprint } from './load.ts';
 import { whileReading } from './reading.ts';
 import { openRepository } from './repository.ts';
 import type { Restorer } from './restorer.ts';
-import { type Run, startRun } from './run.ts';
+import { CLEANUP_MS, type Run, startRun } from './run.ts';
 import { type Attribution, attribution } from './verify-attribution.ts';
 import type { VerifyDeps, VerifyInput, VerifyResult } from './verify-deps.ts';
 import { attach, conclude } from './verify-proof.ts';
@@ -35,24 +37,65 @@ export type { CheckOutcome } from './verify-record.ts';
  */
 export async function verifyBackup(deps: VerifyDeps, input: VerifyInput, signal: AbortSignal): Promise<VerifyResult> {
   const run = startRun(deps, 'verify', input.database, newId(deps.clock.now()));
-  const found: Found = { manifest: undefined, sandbox: null, checks: [], rtoSeconds: undefined };
+  const found: Found = { manifest: undefined, sandbox: null, checks: [], rtoSeconds: undefined, asideMs: 0 };
   try {
     const { id: repository } = await openRepository(deps, signal);
     try {
       const reading = { database: input.database, id: input.id, holder: `verify on ${deps.host}` };
-      await whileReading(deps, reading, signal, (kept) => examine(deps, input, { run, found, repository }, kept));
+      await inTime(deps, input, signal, (limited) =>
+        whileReading(deps, reading, limited, (kept) => examine(deps, input, { run, found, repository }, kept)),
+      );
     } catch (error) {
       if (!(error instanceof Verdict)) throw error;
     }
     const { checks, sandbox } = found;
     const outcome = checks.some(({ status }) => status === 'fail') ? 'failed' : 'proven';
+    if (outcome === 'proven') assertCompared(found);
     const attached = await attach(deps, { run, found, repository, outcome }, signal);
     const record = await conclude(deps, input, { run, found }, { outcome, attached }, signal);
     return { database: input.database, backup: input.id, outcome, sandbox, checks, run: record };
   } catch (error) {
     const verification = recordOf(input.jobs, found, { outcome: null, attached: false, worstGapSeconds: null });
-    throw await run.failed(error, { backup: input.id, verification });
+    const rto = found.rtoSeconds === undefined ? {} : { rtoSeconds: found.rtoSeconds };
+    throw await run.failed(error, { backup: input.id, ...rto, verification });
   }
+}
+
+/** A function of the database may never end, and a server may hang: then nothing is known, and what waits behind goes on. */
+async function inTime(
+  { clock }: VerifyDeps,
+  { timeoutMs }: VerifyInput,
+  signal: AbortSignal,
+  work: (limited: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const over = new AbortController();
+  const timer = new AbortController();
+  clock.sleep(timeoutMs, timer.signal).then(
+    () =>
+      over.abort(
+        new JetbackupError('unverified', `the verification took longer than ${Math.round(timeoutMs / 60_000)} minutes, and was stopped`, {
+          hint: 'See in its run record which phase took so long. Raise verify.timeout if the database needs it.',
+        }),
+      ),
+    () => {},
+  );
+  try {
+    await work(AbortSignal.any([signal, over.signal]));
+  } finally {
+    timer.abort();
+  }
+}
+
+/** A restore without an error proves that there was something to restore, and not that it is what was there. */
+function assertCompared({ checks }: Found): void {
+  if (checks.some(({ id, status }) => id === 'fingerprint' && status === 'pass')) return;
+  throw new JetbackupError(
+    'unverified',
+    'it was restored without an error, and there is nothing to compare it with: the backup has no fingerprint',
+    {
+      hint: 'Set fingerprint to content (or counts) in the database’s configuration; the backups from then on can be proven. The warnings of this one say why it has none: jetbackup show ID',
+    },
+  );
 }
 
 interface Examination {
@@ -64,9 +107,14 @@ interface Examination {
 async function examine(deps: VerifyDeps, input: VerifyInput, { run, found, repository }: Examination, signal: AbortSignal): Promise<void> {
   const { restorer, sandboxes } = deps;
   const record = recorder(deps, found);
+  // Neither is part of what a restore would take.
+  await aside(deps, found, async () => {
+    for (const text of await sandboxes.sweep(signal)) deps.log({ type: 'note', text: `removed what a killed run left: ${text}` });
+  });
   const located = await run.phase('locate', 'looking at the backup', async () => {
     const manifest = await record.verdict('authentic', notAuthentic, async () => {
       const { manifest: read } = await readManifest(deps.store, { database: input.database, id: input.id }, signal);
+      assertKnownKey(read, deps.publicKeys);
       authenticate(read, repository, deps.publicKeys);
       return { value: read, message: `the manifest is signed by the key ${read.signature.keyId}` };
     });
@@ -85,7 +133,6 @@ async function examine(deps: VerifyDeps, input: VerifyInput, { run, found, repos
   const { manifest, folder, dump, expected, globals } = located;
 
   const { sandbox, tools } = await run.phase('provision', 'starting a sandbox', async () => {
-    for (const text of await sandboxes.sweep(signal)) deps.log({ type: 'note', text: `removed what a killed run left: ${text}` });
     const started = await sandboxes.start(
       {
         ...{ runId: run.id, major: majorOf(manifest.server), source: manifest.source, profile: input.profile },
@@ -123,15 +170,36 @@ async function examine(deps: VerifyDeps, input: VerifyInput, { run, found, repos
       await run.phase('first-query', 'asking as an application would', () =>
         trusting.neverTheBackup(async () => (await restorer.measureDatabase(settings, signal)).firstQuery()),
       );
-      found.rtoSeconds = run.elapsedMs() / 1000;
+      found.rtoSeconds = (run.elapsedMs() - found.asideMs) / 1000;
     } finally {
       // A server of our own goes as a whole, which is quicker.
-      if (!sandbox.isOurs) await staging.drop().catch((error: unknown) => tellLeftover(deps, error));
+      if (!sandbox.isOurs) await within(deps.clock, CLEANUP_MS, () => staging.drop()).catch((error: unknown) => tellLeftover(deps, error));
       await staging[Symbol.asyncDispose]();
     }
   } finally {
     await dispose(deps, sandbox);
   }
+}
+
+/** Time that is no part of the RTO. */
+async function aside(deps: VerifyDeps, found: Found, work: () => Promise<void>): Promise<void> {
+  const started = deps.clock.monotonicMs();
+  await work();
+  found.asideMs += deps.clock.monotonicMs() - started;
+}
+
+/**
+ * A manifest that a key signed which is not trusted here says nothing about the backup: the key may be missing in the configuration.
+ * One that a trusted key did sign, and only names another, was changed.
+ */
+function assertKnownKey(manifest: Manifest, publicKeys: readonly PublicKey[]): void {
+  const { keyId } = manifest.signature;
+  if (publicKeys.length === 0 || publicKeys.some((known) => known.keyId === keyId)) return;
+  const signedBy = publicKeys.some((known) => isSignedBy(manifest, known));
+  if (signedBy) return;
+  throw new JetbackupError('key-missing', `the manifest of ${manifest.id} is signed by the key ${keyId}, which is not trusted here`, {
+    hint: 'If it is a key of yours, add its public key to signing.publicKey, and verify again. If not, somebody else wrote this backup.',
+  });
 }
 
 /** What belongs to the backup beside the dump, and is small: read before there is a sandbox, since damage in it needs none to be seen. */
@@ -141,13 +209,13 @@ async function readSmall(
   signal: AbortSignal,
 ): Promise<{ expected: Fingerprint | undefined; globals: string | undefined }> {
   const expected = await readFingerprint(deps, manifest, signal);
-  const artifact = artifactOf(manifest, 'globals');
-  if (artifact === undefined) return { expected, globals: undefined };
   const folder = backupPrefix(manifest.database, manifest.id);
-  const bytes = await collect(readArtifact(deps, { folder, artifact }, signal), GLOBALS_MAX_BYTES);
   const files = artifactOf(manifest, 'files');
   // Nothing is done with them but to see that they open.
   if (files !== undefined) for await (const _ of readArtifact(deps, { folder, artifact: files }, signal));
+  const artifact = artifactOf(manifest, 'globals');
+  if (artifact === undefined) return { expected, globals: undefined };
+  const bytes = await collect(readArtifact(deps, { folder, artifact }, signal), GLOBALS_MAX_BYTES);
   return { expected, globals: Buffer.from(bytes).toString('utf8') };
 }
 

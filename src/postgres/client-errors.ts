@@ -82,6 +82,11 @@ function read(stderr: string): { lines: string[]; stoppedAt: string[] } {
   return { lines, stoppedAt: first === undefined ? [] : [withoutLiterals(first)] };
 }
 
+/** What a program and the server said, without the statements that they quote. */
+export function saidIn(stderr: string): readonly string[] {
+  return read(stderr).lines;
+}
+
 /** The first symptom that matches decides; without one, `otherwise`. */
 export function classifyFailure(failed: ProcessFailed, what: string, symptoms: readonly Symptom[], otherwise: ErrorCode): JetbackupError {
   const { lines, stoppedAt } = read(failed.stderr);

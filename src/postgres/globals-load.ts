@@ -32,7 +32,9 @@ export async function loadGlobals(settings: ConnectionSettings, sql: string, sig
       const made = /^CREATE ROLE ("(?:[^"]|"")+"|[^\s;]+)/.exec(statement)?.[1];
       const altered = /^ALTER ROLE ("(?:[^"]|"")+"|[^\s;]+) WITH /.exec(statement)?.[1];
       if (
-        /^(?:CREATE TABLESPACE|ALTER TABLESPACE|COMMENT ON TABLESPACE|SECURITY LABEL|(?:GRANT|REVOKE) .* ON TABLESPACE) ?/.test(statement)
+        /^(?:CREATE TABLESPACE|ALTER TABLESPACE|COMMENT ON TABLESPACE|SECURITY LABEL (?:FOR \S+ )?ON TABLESPACE|(?:GRANT|REVOKE) .* ON TABLESPACE) ?/.test(
+          statement,
+        )
       ) {
         leftOut += 1;
         continue;
@@ -54,19 +56,23 @@ export async function loadGlobals(settings: ConnectionSettings, sql: string, sig
 }
 
 /**
- * Name of the superuser that the server was made with, by what it alone always has: every attribute. `postgres` where several or
- * none do and one is called that; else the first.
+ * Name of the superuser that the server was made with, by what it alone always has: every attribute. Of several, the one that others
+ * were granted by, since what a superuser grants counts as granted by that one; else `postgres` where it is among them; else the first.
  */
 export function superuserIn(sql: string): string {
   const names: string[] = [];
+  const grantors = new Set<string>();
   for (const statement of statements(sql)) {
     const match = /^ALTER ROLE ("(?:[^"]|"")+"|[^\s;]+) WITH SUPERUSER INHERIT CREATEROLE CREATEDB LOGIN REPLICATION BYPASSRLS\b/.exec(
       statement,
     );
     if (match?.[1] !== undefined) names.push(plain(match[1]));
+    const grantor = /^GRANT .* GRANTED BY ("(?:[^"]|"")+"|[^\s;]+);$/.exec(statement)?.[1];
+    if (grantor !== undefined) grantors.add(plain(grantor));
   }
-  const [first] = names;
-  return first === undefined || names.includes('postgres') ? 'postgres' : first;
+  const granting = names.find((name) => grantors.has(name));
+  if (granting !== undefined) return granting;
+  return names.includes('postgres') ? 'postgres' : (names[0] ?? 'postgres');
 }
 
 function plain(name: string): string {

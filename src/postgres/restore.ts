@@ -19,6 +19,7 @@ import type { RestoreChoices } from './target.ts';
 import type { ClientTools } from './tools.ts';
 
 export { analyzeDatabase } from './analyze.ts';
+export { saidIn } from './client-errors.ts';
 export { createStagingDatabase, type Staging } from './staging.ts';
 export type { PromoteOptions } from './staging-promote.ts';
 export type { StagingRequest } from './staging-request.ts';

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Redact, Secret } from '../../config/secret.ts';
 import { passwordsIn } from '../../config/url-passwords.ts';
 import { bytesOf } from '../../core/bytes.ts';
-import { JetbackupError } from '../../core/errors.ts';
+import { catalogue, JetbackupError } from '../../core/errors.ts';
 import { type Profile, profiles } from '../../core/verification.ts';
 import type { Choice } from '../../operations/verify-choice.ts';
 import type { SandboxChoice } from '../context.ts';
@@ -12,7 +12,7 @@ import { help, type Registry } from '../registry.ts';
 import { configuredDatabases, type Outcome, redactorOf, repositoryDatabase, type Session } from '../session.ts';
 import { runHistory } from '../verification-history.ts';
 import { verifyDocument, verifyExitCode, verifyJunit, verifyText } from '../verify-result.ts';
-import { type Verifying, verifyEach } from '../verify-run.ts';
+import { type Verified, type Verifying, verifyEach } from '../verify-run.ts';
 
 interface VerifyOptions {
   readonly database?: string[];
@@ -88,16 +88,26 @@ async function runVerify(session: Session, when: string | undefined, options: Ve
   };
   const deps = await composed.verifyDeps(output.progress.report, ask, sandbox);
   const done = await verifyEach(session, deps, verifying);
-  if (options.junit !== undefined) {
-    const report = verifyJunit(done, context.clock.now().toString({ smallestUnit: 'second' }), redact);
-    await writeNewFile({ path: options.junit, cwd: context.cwd, replace: true }, bytesOf(report), context.signal);
-  }
+  const unwritten = options.junit === undefined ? undefined : await writeReport(session, options.junit, done, redact);
   return {
     kind: 'done',
     document: verifyDocument(done, redact),
     text: verifyText(done, { timeZone: config.timeZone, colors: output.colors, redact }),
-    exitCode: verifyExitCode(done),
+    exitCode: verifyExitCode(done) || (unwritten === undefined ? 0 : catalogue.usage.exit),
   };
+}
+
+/** What was found is told, also where the report of it cannot be written. */
+async function writeReport({ context, output }: Session, path: string, done: readonly Verified[], redact: Redact): Promise<unknown> {
+  const report = verifyJunit(done, context.clock.now().toString({ smallestUnit: 'second' }), redact);
+  try {
+    await writeNewFile({ path, cwd: context.cwd, replace: true }, bytesOf(report), context.signal);
+    return undefined;
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    output.failure('the JUnit report: ', error);
+    return error;
+  }
 }
 
 async function history(session: Session, when: string | undefined, names: readonly string[]): Promise<Outcome> {

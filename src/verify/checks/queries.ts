@@ -1,3 +1,4 @@
+import { JetbackupError } from '../../core/errors.ts';
 import type { CheckContext, RestoreCheck, UserQuery } from '../check.ts';
 import { counted, failed, passed, shown, skipped } from './result.ts';
 import { type Answer, applicationSearchPath, ask } from './scalar.ts';
@@ -14,8 +15,7 @@ export const queries: RestoreCheck = {
     const wrong = await askAll(context, signal);
     const all = counted(context.queries.length, 'query', 'queries');
     if (wrong.length === 0) return passed(`${all} gave what is expected`);
-    const hint =
-      'Compare with the source: is it the data, or the expectation (verify.queries, or queries of the database)? Where a query only took too long, raise verify.queryTimeout.';
+    const hint = 'Compare with the source: is it the data, or the expectation (verify.queries, or queries of the database)?';
     return failed(`${wrong.length} of ${all} did not give what is expected`, hint, wrong);
   },
 };
@@ -27,11 +27,26 @@ async function askAll(context: CheckContext, signal: AbortSignal): Promise<strin
     const wrong: string[] = [];
     for (const query of context.queries) {
       const answer = await ask(client, query.sql, { searchPath, alsoUser: source.owner, timeoutMs: context.queryTimeoutMs });
+      if (answer.kind === 'error' && ofTheQuery.test(answer.state)) throw notAQuery(query, answer.message);
       const problem = problemWith(query, answer);
       if (problem !== undefined) wrong.push(`the query ${shown(query.name)} ${problem}`);
     }
     return wrong;
   });
+}
+
+/** Syntax errors, and functions, operators and types that do not fit (PostgreSQL, Appendix A): a slip of whoever wrote the query. */
+const ofTheQuery = /^42(?:601|883|804|P02|P18)$/;
+
+/** A verdict about the backup cannot come of a query that says nothing. */
+function notAQuery({ name }: UserQuery, message: string): JetbackupError {
+  return new JetbackupError(
+    'unverified',
+    `a query of the configuration is no query that PostgreSQL understands\n${shown(name)}: ${message}`,
+    {
+      hint: 'Correct it under verify.queries, or queries of the database; try it in psql.',
+    },
+  );
 }
 
 /** What is wrong with an answer, in words; undefined where it is as expected. Without `expect`, only the boolean true will do. */

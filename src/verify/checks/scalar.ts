@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { messageOf } from '../../core/errors.ts';
+import { JetbackupError, messageOf } from '../../core/errors.ts';
 import type { Source } from '../../core/manifest.ts';
 import { fixedSettings } from '../../postgres/fingerprint-digest.ts';
 import { type OneValue, oneValue } from '../../postgres/one-value.ts';
@@ -12,6 +12,9 @@ export interface Asking {
   readonly alsoUser?: string;
   readonly timeoutMs: number;
 }
+
+const QUERY_CANCELED = '57014';
+const SLOW = 'Raise verify.queryTimeout, or give the sandbox more (verify.memory, verify.cpus); or write the query so that it is quicker.';
 
 export type Answer = OneValue | { readonly kind: 'error'; readonly state: string; readonly message: string };
 
@@ -40,8 +43,11 @@ export async function ask(client: pg.Client, sql: string, { searchPath, alsoUser
   const answer = await oneValue(client, sql).catch((error: unknown): Answer => {
     const state = stateOf(error);
     if (state === undefined) throw error;
+    // How long it takes says something of the sandbox, and nothing of the backup.
+    if (state === QUERY_CANCELED)
+      throw new JetbackupError('unverified', `a query took longer than ${timeout} ms in the sandbox`, { hint: SLOW });
     const [message = ''] = messageOf(error).split('\n');
-    return { kind: 'error', state, message: state === '57014' ? `took longer than ${timeout} ms` : message };
+    return { kind: 'error', state, message };
   });
   await client.query('ROLLBACK');
   return answer;

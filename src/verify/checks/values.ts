@@ -44,7 +44,7 @@ export function judge(recorded: Recorded, answers: readonly Answer[], isOurs: bo
   const rights = unasked.length === 0 ? '' : `; ${unasked.length} cannot be asked for with the rights of the sandbox's user`;
   if (wrong.length > 0) {
     const message = `${wrong.length} of ${counted(recorded.length, 'recorded value')} not as at backup${rights}`;
-    return failed(message, `Where a query only took too long, raise verify.queryTimeout. ${anotherBackup}`, [...wrong, ...unasked]);
+    return failed(message, anotherBackup, [...wrong, ...unasked]);
   }
   const same = recorded.length - unasked.length;
   if (same === 0) return skipped(`no recorded value can be asked for with the rights of the sandbox's user`, unasked);

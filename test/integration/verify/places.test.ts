@@ -31,7 +31,16 @@ async function verified(workshop: Workshop, sandboxes: SandboxProvider) {
   const { id } = (await workshop.backup(store)).manifest;
   const { signingKey } = workshop.backupDeps;
   const deps = { ...workshop.restoreDeps, store, signingKey, sandboxes, restorer: postgresRestorer, by: 'test@here' };
-  const input = { database: DATABASE, id, profile: 'fast' as const, jobs: 2, queries: [], queryTimeoutMs: 60_000, amcheckBytes: 0 };
+  const input = {
+    database: DATABASE,
+    id,
+    profile: 'fast' as const,
+    jobs: 2,
+    queries: [],
+    queryTimeoutMs: 60_000,
+    timeoutMs: 600_000,
+    amcheckBytes: 0,
+  };
   const { outcome, checks, sandbox } = await verifyBackup(deps, input, never);
   const failed = checks.filter(({ status }) => status === 'fail');
   const restored = checks.find((check) => check.id === 'restore')?.status;

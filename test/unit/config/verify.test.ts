@@ -53,7 +53,15 @@ describe('verify', () => {
   it('needs nothing: a container where there is an engine, and an hour’s patience with no query', () => {
     expect(load(repository).verify).toEqual({
       ...{ sandbox: 'auto', profile: 'fast', image: 'postgres:{major}', memoryBytes: undefined, cpus: undefined, storage: 'auto' },
-      ...{ directory: undefined, settings: {}, amcheckBytes: 1e9, queryTimeoutMs: 60_000, afterBackup: false, queries: [] },
+      ...{
+        directory: undefined,
+        settings: {},
+        amcheckBytes: 1e9,
+        timeoutMs: 86_400_000,
+        queryTimeoutMs: 60_000,
+        afterBackup: false,
+        queries: [],
+      },
     });
   });
 

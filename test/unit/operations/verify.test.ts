@@ -2,6 +2,8 @@ import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it } from 'vitest';
 import { JetbackupError } from '../../../src/core/errors.ts';
 import { RunRecordSchema } from '../../../src/core/run-record.ts';
+import { generateSigningKey, loadSigningKey } from '../../../src/crypto/signature.ts';
+import { ProcessFailed } from '../../../src/platform/processes.ts';
 import type { RestoreCheck } from '../../../src/verify/check.ts';
 import { fakeRestorer, fakeSandboxes } from '../../support/fake-sandbox.ts';
 import { createMemoryStore } from '../../support/memory-store.ts';
@@ -30,6 +32,19 @@ const failing: RestoreCheck = {
   id: 'inventory',
   run: async () => ({ status: 'fail', message: '1 object is missing', hint: 'Look.', findings: ['index public.secret_index is missing'] }),
 };
+
+/** A restore that ends as pg_restore did. */
+function failingRestore(stderr: string, end: { readonly exitCode?: number | null; readonly killedBy?: NodeJS.Signals } = {}) {
+  const command = { program: '/usr/bin/pg_restore', args: [], env: {} };
+  const cause = new ProcessFailed(command, end.exitCode === undefined ? 1 : end.exitCode, end.killedBy ?? null, stderr);
+  return fakeRestorer({
+    restoreArchive: async () => {
+      throw new JetbackupError('restore-failed', `restoring data failed: ${stderr}`, { cause });
+    },
+  });
+}
+const SERVER_ERROR =
+  'pg_restore: error: could not execute query: ERROR:  relation "t" does not exist\nCommand was: ALTER TABLE t OWNER TO app;\n';
 
 describe('verifying a backup', () => {
   it('proves it, says so in the run record, and lets retention know', async () => {
@@ -86,7 +101,7 @@ describe('verifying a backup', () => {
       },
     };
     const restorer = fakeRestorer({ analyzeDatabase: async () => pass(1) });
-    await shop.verify(id, { checks: [slow], restorer });
+    await shop.verify(id, { checks: [passing, slow], restorer });
     const [record] = records();
     const sum = (record?.phases ?? []).filter(({ phase }) => !phase.endsWith('data')).reduce((total, { ms }) => total + ms, 0);
     expect(record?.rtoSeconds).toBe(3 * 3600);
@@ -157,11 +172,7 @@ describe('a backup that is damaged', () => {
   it('fails when pg_restore complains', async () => {
     const { shop } = await installation();
     const { id } = await shop.backup();
-    const restorer = fakeRestorer({
-      restoreArchive: async () => {
-        throw new JetbackupError('restore-failed', 'restoring data failed: relation "t" does not exist');
-      },
-    });
+    const restorer = failingRestore(SERVER_ERROR);
     const { outcome, checks } = await shop.verify(id, { restorer });
     expect(outcome).toBe('failed');
     expect(checks.at(-1)).toMatchObject({ id: 'restore', status: 'fail', message: 'pg_restore failed' });
@@ -187,22 +198,59 @@ describe('a verification that could not be made', () => {
       'the server dies while rows are loaded',
       {
         sandboxes: fakeSandboxes({ trouble: 'the container was killed' }),
-        restorer: fakeRestorer({
-          restoreArchive: async () => {
-            throw new JetbackupError('restore-failed', 'restoring data failed: something');
-          },
-        }),
+        restorer: failingRestore(SERVER_ERROR),
       },
       'unverified',
     ],
     [
       'its disk is full',
+      { restorer: failingRestore('pg_restore: error: ERROR:  could not extend file "base/1": No space left on device') },
+      'unverified',
+    ],
+    ['pg_restore is killed', { restorer: failingRestore('', { exitCode: null, killedBy: 'SIGKILL' }) }, 'unverified'],
+    [
+      'pg_restore cannot be started',
       {
-        restorer: fakeRestorer({
-          restoreArchive: async () => {
-            throw new JetbackupError('restore-failed', 'could not extend file "base/1": No space left on device');
-          },
+        restorer: failingRestore('pg_restore: error while loading shared libraries: libpq.so.5: cannot open shared object file', {
+          exitCode: 127,
         }),
+      },
+      'unverified',
+    ],
+    [
+      'pg_restore says nothing that is about the dump',
+      { restorer: failingRestore('pg_restore: error: could not create worker process: Resource temporarily unavailable') },
+      'unverified',
+    ],
+    [
+      'a library is missing on the sandbox',
+      {
+        restorer: failingRestore(
+          'pg_restore: error: could not execute query: ERROR:  could not access file "$libdir/house": No such file or directory',
+        ),
+      },
+      'unverified',
+    ],
+    [
+      'an extension wants to be preloaded',
+      {
+        restorer: failingRestore(
+          'pg_restore: error: could not execute query: ERROR:  pg_cron can only be loaded via shared_preload_libraries',
+        ),
+      },
+      'unverified',
+    ],
+    [
+      'a statement is canceled',
+      { restorer: failingRestore('pg_restore: error: could not execute query: ERROR:  canceling statement due to statement timeout') },
+      'unverified',
+    ],
+    [
+      'the connection breaks at a table with a telling name',
+      {
+        restorer: failingRestore(
+          'pg_restore: error: error returned by PQputCopyData: server closed the connection unexpectedly\npg_restore: from TOC entry 1; TABLE DATA corrupt_uploads app',
+        ),
       },
       'unverified',
     ],
@@ -237,9 +285,7 @@ describe('a verification that could not be made', () => {
             const state = await fakeRestorer().inspectTarget(settings);
             return { ...state, server: { ...state.server, versionNum: state.server.versionNum - 1 } };
           },
-          restoreArchive: async () => {
-            throw new JetbackupError('restore-failed', 'unrecognized parameter "new_in_this_minor"');
-          },
+          restoreArchive: failingRestore('pg_restore: error: ERROR:  unrecognized parameter "new_in_this_minor"').restoreArchive,
         }),
       },
       'unverified',
@@ -275,7 +321,83 @@ describe('a verification that could not be made', () => {
   });
 });
 
+describe('what cannot be told', () => {
+  it('is whether a backup without a fingerprint is what was there: restored is not proven', async () => {
+    const { shop, records, store } = await installation();
+    const { id } = await shop.backup();
+    const skipping: RestoreCheck = { id: 'fingerprint', run: async () => ({ status: 'skip', message: 'no fingerprint' }) };
+    await expect(shop.verify(id, { checks: [skipping] })).rejects.toMatchObject({ code: 'unverified', exitCode: 32 });
+    expect(records()).toMatchObject([{ verification: { outcome: null, attached: false }, rtoSeconds: 0 }]);
+    expect(store.objects.has(`${DATABASE}/${id}/proof.json`)).toBe(false);
+  });
+
+  it('is a backup of a key that is not trusted here: nothing is found bad', async () => {
+    const { shop } = await installation();
+    const { id } = await shop.backup();
+    const stranger = loadSigningKey(generateSigningKey().privatePem, 'the test');
+    await expect(shop.verify(id, { publicKeys: [stranger.publicKey] })).rejects.toMatchObject({ code: 'key-missing' });
+    expect((await shop.survey()).points).toMatchObject([{ proof: 'unproven' }]);
+  });
+
+  it('is written without a name or a value of the database', async () => {
+    const { shop, store } = await installation();
+    const { id } = await shop.backup();
+    const restorer = failingRestore(
+      'pg_restore: error: could not access file "x": y\nERROR:  invalid input for table "cards": "4111-1111"',
+      {
+        exitCode: null,
+        killedBy: 'SIGKILL',
+      },
+    );
+    await expect(shop.verify(id, { restorer })).rejects.toMatchObject({ message: expect.stringContaining('cards') });
+    for (const bytes of store.objects.values())
+      expect(Buffer.from(bytes).includes('cards') || Buffer.from(bytes).includes('4111')).toBe(false);
+  });
+
+  it('ends after its time', async () => {
+    const { shop, pass } = await installation();
+    const { id } = await shop.backup();
+    const endless: RestoreCheck = {
+      id: 'queries',
+      run: (_, signal) =>
+        new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason));
+          pass(6);
+        }),
+    };
+    await expect(shop.verify(id, { checks: [endless] })).rejects.toMatchObject({
+      code: 'unverified',
+      message: 'the verification took longer than 300 minutes, and was stopped',
+    });
+  });
+});
+
 describe('the proof of a verification', () => {
+  it('is not made by a key that nobody here trusts: it would take the place of one that is', async () => {
+    const { shop } = await installation();
+    const { id } = await shop.backup();
+    await shop.verify(id);
+    const stranger = loadSigningKey(generateSigningKey().privatePem, 'the test');
+    const { run } = await shop.verify(id, { signingKey: stranger });
+    expect(run.verification?.attached).toBe(false);
+    expect((await shop.survey()).points).toMatchObject([{ proof: 'proven' }]);
+    expect(shop.warnings.some((text) => text.includes('nobody would believe it'))).toBe(true);
+  });
+
+  it('that cannot be stored takes nothing from what was found', async () => {
+    const { shop, store } = await installation();
+    const { id } = await shop.backup();
+    const put = store.put.bind(store);
+    const readOnly = {
+      ...store,
+      put: (key: string, ...rest: [never]) =>
+        key.endsWith('proof.json') ? Promise.reject(new JetbackupError('storage-denied', 'denied')) : put(key, ...rest),
+    };
+    const { outcome, run } = await shop.verify(id, { store: readOnly, checks: [failing] });
+    expect(outcome).toBe('failed');
+    expect(run).toMatchObject({ result: 'failed', verification: { outcome: 'failed', attached: false } });
+  });
+
   it('is not made where there is no signing key, and the backup stays unproven', async () => {
     const { shop, store } = await installation();
     const { id } = await shop.backup();
