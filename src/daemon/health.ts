@@ -31,6 +31,7 @@ const severities = {
   'scheduler-not-started': 'degraded',
 } as const satisfies Readonly<Record<string, HealthState>>;
 export type HealthReasonKind = keyof typeof severities;
+export const healthReasonKinds: readonly string[] = Object.keys(severities);
 
 export interface HealthReason {
   readonly kind: HealthReasonKind;

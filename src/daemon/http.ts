@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import { JetbackupError, messageOf } from '../core/errors.ts';
 import type { Progress } from '../core/progress.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -69,9 +70,18 @@ export async function serveHttp(settings: HttpSettings, source: () => HealthSour
       return { status: 500, type: TEXT, body: 'internal error\n' };
     }
   };
-  const server = create(settings.tls, (request, response) => void answer(request).then((given) => send(response, given)));
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => void answer(request).then((given) => send(response, given));
+  const server = create(settings.tls, onRequest);
+  // Whoever asks whether to go on and send a body gets the answer at once.
+  server.on('checkContinue', onRequest);
   server.maxConnections = MOST_CONNECTIONS;
   server.setTimeout(IDLE_MS);
+  // Of its own accord the server knows no connection in which TLS has not begun.
+  const open = new Set<Socket>();
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
   await listen(server, settings);
   // Such as a process that has no file descriptor left for another connection: no reason to end.
   server.on('error', (error) => deps.log({ type: 'warning', text: `the HTTP server is in trouble: ${messageOf(error)}` }));
@@ -84,7 +94,7 @@ export async function serveHttp(settings: HttpSettings, source: () => HealthSour
       const over = new AbortController();
       await Promise.race([closed, deps.clock.sleep(CLOSING_MS, over.signal).catch(() => {})]);
       over.abort();
-      server.closeAllConnections();
+      for (const socket of open) socket.destroy();
       await closed;
     },
   };

@@ -52,6 +52,37 @@ const almostRequest = fc
   .tuple(method, path, version, fc.array(header, { maxLength: 12 }), fc.string({ maxLength: 50 }))
   .map(([verb, where, which, headers, body]) => `${verb} ${where} ${which}\r\n${headers.map((line) => `${line}\r\n`).join('')}\r\n${body}`);
 
+/** What Node.js parses, so that it comes to be answered. */
+const sound = fc
+  .tuple(
+    fc.oneof({ arbitrary: fc.constant('GET'), weight: 5 }, fc.constantFrom('HEAD', 'POST', 'OPTIONS', 'PROPFIND')),
+    fc.oneof(
+      fc.constantFrom('/health', '/metrics', '/health/live', '/health/ready', '*', '//health', 'http://x/metrics', 'http://[/metrics'),
+      fc.stringMatching(/^\/[!-~]{0,200}$/),
+      fc.webUrl(),
+    ),
+    fc.array(fc.tuple(fc.stringMatching(/^X-[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}$/), fc.stringMatching(/^[!-~][ -~]{0,200}$/)), {
+      maxLength: 20,
+    }),
+    fc.oneof(
+      fc.constantFrom('', 'Bearer', 'Bearer =', 'bearer  x ', `Bearer ${TOKEN} `.toLowerCase()),
+      fc.stringMatching(/^Bearer [ -~]{0,99}$/),
+    ),
+    fc.constantFrom(
+      '',
+      '',
+      '',
+      'Content-Length: 3\r\n',
+      'Transfer-Encoding: chunked\r\n',
+      'Expect: 100-continue\r\n',
+      'Connection: keep-alive\r\n',
+    ),
+  )
+  .map(([verb, where, headers, authorization, more]) => {
+    const lines = headers.map(([name, text]) => `${name}: ${text}\r\n`).join('');
+    return `${verb} ${where} HTTP/1.1\r\nHost: x\r\n${lines}Authorization: ${authorization}\r\n${more}\r\n`;
+  });
+
 describe('whoever finds the port', () => {
   it('gets nothing out of it with arbitrary bytes', { timeout: 60_000 }, async () => {
     await fc.assert(
@@ -69,12 +100,28 @@ describe('whoever finds the port', () => {
     await expectAlive();
   });
 
+  it('gets nothing out of it without the token, whatever it asks for and how', { timeout: 60_000 }, async () => {
+    const seen = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(sound, async (text) => {
+        const reply = await service.send(text);
+        expectHarmless(reply);
+        seen.add(reply.text.slice(9, 12));
+      }),
+      { numRuns: 1000 },
+    );
+    for (const status of ['200', '401', '404', '405', '413']) expect([...seen]).toContain(status);
+    await expectAlive();
+  });
+
   it('is cut off with headers that are too large or too many', async () => {
     const large = await service.send(`GET /health HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(64 * 1024)}\r\n\r\n`, { half: false });
     const many = await service.send(`GET /health HTTP/1.1\r\nHost: x\r\n${'a: b\r\n'.repeat(20_000)}\r\n`, { half: false });
     const long = await service.send(`GET /${'a'.repeat(64 * 1024)} HTTP/1.1\r\nHost: x\r\n\r\n`, { half: false });
     for (const reply of [large, many, long]) {
       expectHarmless(reply);
+      // Whoever is still sending may be cut off before the answer.
+      expect(reply.text).toMatch(/^(?:HTTP\/1\.1 431 |$)/);
       expect(reply.ms).toBeLessThan(3_000);
     }
     await expectAlive();

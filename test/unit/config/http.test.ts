@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -7,6 +7,7 @@ import type { Config } from '../../../src/config/config.ts';
 import { readHttpSettings } from '../../../src/config/http.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { formatProblem, problemsOf } from '../../../src/config/problems.ts';
+import { knownKeys } from '../../../src/config/schema.ts';
 import { redactor } from '../../../src/config/secret.ts';
 import { isJetbackupError } from '../../../src/core/errors.ts';
 
@@ -91,6 +92,12 @@ describe('http', () => {
     expect(load('http: off\n', { JETBACKUP_HTTP_TOKEN: TOKEN }).http).toBeUndefined();
     expect(load('http: off\n', { JETBACKUP_HTTP_LISTEN: '127.0.0.1:80' }).http).toMatchObject({ port: 80 });
     expect(load('', { JETBACKUP_HTTP_LISTEN: 'off' }).http).toBeUndefined();
+  });
+
+  it('is described with every key', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../docs/CONFIGURATION.md'), 'utf8');
+    expect(knownKeys(['http'])).toHaveLength(4);
+    for (const key of knownKeys(['http'])) expect(page, key).toContain(`\`${key}\``);
   });
 
   it('keeps its token out of everything that is printed', () => {

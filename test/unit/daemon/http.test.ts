@@ -299,6 +299,18 @@ describe('TLS', () => {
     expect(await service.get('/health/live', { ca: pem.cert.toString() })).toMatchObject({ status: 200 });
   });
 
+  it('closes within moments although somebody connected and said nothing', async () => {
+    const service = await serve(servedDaemon(), { tls: pem });
+    const silent = connect(service.port, '127.0.0.1').on('error', () => {});
+    const cut = new Promise((resolve) => silent.once('close', resolve));
+    await new Promise((resolve) => silent.once('connect', resolve));
+    await service.get('/health/live', { ca: pem.cert.toString() });
+    const from = systemClock.monotonicMs();
+    await service[Symbol.asyncDispose]();
+    await cut;
+    expect(systemClock.monotonicMs() - from).toBeLessThan(3_000);
+  });
+
   it('with a certificate and a key that do not belong together is refused, saying what to set', async () => {
     const failure = await serve(servedDaemon(), { tls: { cert: pem.cert, key: 'no key at all' } }).catch((error: unknown) => error);
     expect(isJetbackupError(failure, 'config-invalid') && failure.hint).toContain('http.tlsKey');
