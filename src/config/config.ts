@@ -2,6 +2,7 @@ import type { Cron } from '../core/cron.ts';
 import type { CodecName, FingerprintMode } from '../core/manifest.ts';
 import type { AlertConfig } from './alerts.ts';
 import type { AlertPolicyConfig } from './alerts-schema.ts';
+import type { HttpConfig } from './http.ts';
 import type { RetentionConfig } from './retention.ts';
 import type { DaemonConfig } from './schedule.ts';
 import type { Secret } from './secret.ts';
@@ -63,6 +64,8 @@ export interface Config {
   readonly alerts: readonly AlertConfig[];
   readonly alertPolicy: AlertPolicyConfig;
   readonly daemon: DaemonConfig;
+  /** Where the daemon serves health and metrics; undefined: nowhere. */
+  readonly http: HttpConfig | undefined;
   /** AWS profile whose credentials only `prune` uses. */
   readonly pruneProfile: string | undefined;
   /** What completes a connection's URL. A function, so that printing a Config prints no PGPASSWORD. */

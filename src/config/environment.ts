@@ -62,6 +62,8 @@ const settings: readonly (readonly [variable: string, path: readonly string[], l
   ['JETBACKUP_SANDBOX_IMAGE', ['verify', 'image']],
   ['JETBACKUP_RPO', ['objectives', 'rpo']],
   ['JETBACKUP_RTO', ['objectives', 'rto']],
+  ['JETBACKUP_HTTP_LISTEN', ['http', 'listen']],
+  ['JETBACKUP_HTTP_TOKEN', ['http', 'token']],
 ];
 
 /** Of the one database of environment-only mode; a file's databases say this for themselves. */

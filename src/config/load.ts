@@ -5,6 +5,7 @@ import { alertSecrets, alertsOf } from './alerts.ts';
 import { type AwsVariable, awsVariables, type Config, type ConfigWarning, type DatabaseConfig, type KeySource } from './config.ts';
 import { type ConfigDocument, type Raw, readDocument } from './document.ts';
 import { type Environment, environmentOverlay, misspelt, readVariables, type Variables } from './environment.ts';
+import { httpOf, httpSection } from './http.ts';
 import { type ConfigChecks, type Placed, parseRaw } from './parse.ts';
 import { configInvalid, type Problem } from './problems.ts';
 import { retentionOf } from './retention.ts';
@@ -53,7 +54,7 @@ export function loadConfig(options: LoadOptions): Config {
   if (path === undefined && overlay.raw['repository'] === undefined) throw nothingConfigured(options, variables.problems);
 
   if (document?.broken === true) throw configInvalid(inOrder([...document.problems, ...variables.problems]));
-  const raw = layOver(document?.raw ?? {}, overlay.raw);
+  const raw = layOver(httpSection(document?.raw ?? {}), overlay.raw);
   const connectionEnvironment = connectionEnvironmentOf(env, variables);
   const { config, problems } = parseRaw(raw, where, options.checks ?? {}, connectionEnvironment(undefined));
   const all: Problem[] = [...(document?.problems ?? []), ...variables.problems, ...problems];
@@ -181,7 +182,11 @@ function assemble(parts: Parts): Config {
   const provided = typeof verify.sandbox === 'string' ? [] : [verify.sandbox.reveal()];
   const urls = [...config.databases.flatMap(({ url }) => url ?? []), ...provided];
   const alerts = alertsOf(config.alerts, (path, index) => absolute(path, `alerts.${index}.email.caFile`));
+  const http = httpOf(config.http, (path, key) => absolute(path, `http.${key}`));
+  const httpKey: KeySource[] = http?.tls === undefined ? [] : [{ kind: 'file', path: http.tls.keyFile }];
+  const httpToken = config.http.token === undefined ? [] : [new Secret(config.http.token)];
   const passwords = [config.repository, ...urls].flatMap(passwordsIn);
+  const written = [...passwords, ...alertSecrets(alerts), ...(overlaid.has('http.token') ? [] : httpToken)];
   const awsVariable = (name: AwsVariable): Secret | undefined => {
     const value = variables.get(name);
     return value === undefined || value === '' ? undefined : new Secret(value);
@@ -205,14 +210,13 @@ function assemble(parts: Parts): Config {
     alerts,
     alertPolicy: config.alertPolicy,
     daemon: daemonOf(config),
+    http,
     pruneProfile: config.prune.profile,
     connectionEnvironment: parts.connectionEnvironment,
     awsVariable,
     warnings: [
-      ...openToOthers([identity, signingKey], databases),
-      ...(path !== undefined && document !== undefined && passwords.length + alertSecrets(alerts).length > 0
-        ? writtenPasswords(path, document)
-        : []),
+      ...openToOthers([identity, signingKey, ...httpKey], databases),
+      ...(path !== undefined && document !== undefined && written.length > 0 ? writtenPasswords(path, document) : []),
       ...(document?.raw['drill'] === undefined ? [] : [noDrillsYet]),
       ...misspelt(env, document?.variables ?? new Set()).map(({ name, meant }) => ({
         text: `the environment variable ${name} is not known and does nothing; ${meant}`,
@@ -225,6 +229,7 @@ function assemble(parts: Parts): Config {
       ...[identity, signingKey].flatMap((source) => (source?.kind === 'value' ? source.value : [])),
       ...(passphrase === undefined ? [] : [passphrase]),
       ...alertSecrets(alerts),
+      ...httpToken,
     ],
     openWords: [...databases.map(({ name }) => name), ...urls.flatMap(wordsOf), 'postgres', 'password'],
   };

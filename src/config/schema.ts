@@ -3,6 +3,7 @@ import { DatabaseNameSchema } from '../core/ids.ts';
 import { codecNames, fingerprintModes } from '../core/manifest.ts';
 import { AlertPolicySchema, AlertsSchema, unknownDatabases } from './alerts-schema.ts';
 import { isTimeZone } from './duration.ts';
+import { HttpSchema } from './http.ts';
 import { RetentionSchema } from './retention.ts';
 import { flag, whole } from './scalars.ts';
 import { DaemonSchema, DrillSchema, pruneScheduleField, scheduleField, verifyScheduleField } from './schedule.ts';
@@ -66,6 +67,7 @@ export const ConfigSchema = z
     prune: z.strictObject({ profile: text.optional(), ...pruneScheduleField }).prefault({}),
     drill: DrillSchema.prefault({}),
     daemon: DaemonSchema.prefault({}),
+    http: HttpSchema.prefault({}),
     encryption: z
       .strictObject({
         recipients: noRepeats(oneOrMore, 'recipient').default([]),

@@ -79,6 +79,17 @@ export function isMissed({ databases }: StatusReport): boolean {
   return databases.some(({ verdicts }) => verdicts.some(({ state }) => state === 'missed'));
 }
 
+/** The same report at a later time: ages and verdicts are those of `now`, and what was read is what it was. Pure. */
+export function judgedAt(report: StatusReport, now: Instant): StatusReport {
+  const aged = (point: AgedPoint | undefined) => point && { ...point, ageSeconds: secondsSince(point.at, now) };
+  const databases = report.databases.map((status): DatabaseStatus => {
+    const { newest, newestProven, newestFailed } = status;
+    const later = { ...status, newest: aged(newest), newestProven: aged(newestProven), newestFailed: aged(newestFailed) };
+    return { ...later, verdicts: judgeObjectives({ ...later, now, lastVerification: status.history.verifications[0] }) };
+  });
+  return { ...report, at: now, databases };
+}
+
 function statusOf(
   { of, points, folders, frozenBy }: DatabaseSurvey,
   history: DatabaseHistory,

@@ -2,7 +2,7 @@ import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it } from 'vitest';
 import { manifestKey } from '../../../src/catalog/layout.ts';
 import { generateSigningKey, loadSigningKey } from '../../../src/crypto/signature.ts';
-import { isMissed } from '../../../src/operations/status.ts';
+import { isMissed, judgedAt } from '../../../src/operations/status.ts';
 import { createMemoryStore } from '../../support/memory-store.ts';
 import { simulatedClock } from '../../support/simulated-time.ts';
 import { openSmallInstallation } from '../../support/small-installation.ts';
@@ -71,6 +71,25 @@ describe('the status', () => {
     expect(shop.history.lastRuns.backup).toMatchObject({ result: 'succeeded' });
     expect(shop.newestBytes?.dump).toBeGreaterThan(500);
     expect(shop.newestBytes?.stored).toBeGreaterThan(100);
+  });
+
+  it('judged at a later time says what a survey at that time would say', async () => {
+    const { nights, status, small, clock } = await installation();
+    const ids = await nights(4);
+    await small.attachProof(ids[1] ?? '', 'proven');
+    const { report } = await status();
+    const noon = clock.now();
+    for (const hours of [0, 15, 17, 400]) {
+      clock.setTo(noon.add({ hours }));
+      const { report: surveyed } = await status();
+      const later = judgedAt(report, clock.now());
+      const told = ({ at, databases }: typeof report) => ({
+        at: at.toString(),
+        databases: databases.map(({ newest, newestProven, newestFailed, verdicts }) => ({ newest, newestProven, newestFailed, verdicts })),
+      });
+      expect(told(later)).toEqual(told(surveyed));
+      expect(isMissed(later)).toBe(hours > 16);
+    }
   });
 
   it('tells the newest proven backup from the newest', async () => {
