@@ -15,7 +15,7 @@ describeObjectStore('a directory', async () => {
       await mkdir(unfinished, { recursive: true });
       await writeFile(join(unfinished, `${key.replaceAll('/', '\u00a6')}~0123456789abcdef`), 'half');
     },
-    features: { conditionalPut: true, objectLock: false, versioning: false, checksums: false },
+    features: { conditionalPut: true, objectLock: false, versioning: false, checksums: false, room: true },
     stop: () => rm(root, { recursive: true }),
   };
 });

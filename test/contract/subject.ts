@@ -20,6 +20,8 @@ export interface Subject {
     readonly objectLock: boolean;
     readonly versioning: boolean;
     readonly checksums: boolean;
+    /** Whether it has an end that it can tell of. */
+    readonly room?: boolean;
   };
   stop(): Promise<void>;
 }
