@@ -1,6 +1,7 @@
 import type { Config, DatabaseConfig } from '../config/config.ts';
 import type { Secret } from '../config/secret.ts';
 import type { Progress } from '../core/progress.ts';
+import type { acknowledgeIncidents, IncidentDeps, listIncidents } from '../operations/acknowledge.ts';
 import type { AlertDeps, testAlerts } from '../operations/alerts.ts';
 import type { BackupDeps, BackupInput, backup } from '../operations/backup.ts';
 import type { ExportDeps, exportBackup } from '../operations/export.ts';
@@ -33,6 +34,8 @@ export interface Operations {
   readonly chooseBackups: typeof chooseBackups;
   readonly verifyBackup: typeof verifyBackup;
   readonly testAlerts: typeof testAlerts;
+  readonly listIncidents: typeof listIncidents;
+  readonly acknowledgeIncidents: typeof acknowledgeIncidents;
 }
 
 /** `auto`: a container where there is an engine, else this machine's own programs; or the URL of a server. */
@@ -60,6 +63,7 @@ export interface Composed {
   pruneDeps(log: Progress): Promise<PruneDeps>;
   markDeps(): Promise<MarkDeps>;
   alertDeps(): AlertDeps;
+  incidentDeps(): IncidentDeps;
   /** What retention is to do with these databases, whether they are configured here or not. */
   retentionInput(databases: readonly string[]): RetentionInput;
   connection(database: DatabaseConfig): Connection;

@@ -106,6 +106,8 @@ const idle: Operations = {
   chooseBackups: unexpected('chooseBackups'),
   verifyBackup: unexpected('verifyBackup'),
   testAlerts: unexpected('testAlerts'),
+  listIncidents: unexpected('listIncidents'),
+  acknowledgeIncidents: unexpected('acknowledgeIncidents'),
 };
 
 function stream(isTTY: boolean): PassThrough & { isTTY: boolean; columns: number } {
@@ -172,6 +174,7 @@ export async function type(line: string | readonly string[], world: World = {}):
         pruneDeps: async () => opaque,
         markDeps: async () => opaque,
         alertDeps: () => opaque,
+        incidentDeps: () => opaque,
         retentionInput: (names) => retentionInput(config, names),
         connection: () => opaque,
         target: () => ({ settings: opaque, namesDatabase: true }),
