@@ -107,7 +107,6 @@ export function createAlertRounds({ store, clock, random }: AlertRoundsDeps, { t
 
   /** Throws `locked` where another one has the lease. */
   async function holdLease(signal: AbortSignal): Promise<void> {
-    repository ??= (await openRepository({ store }, signal)).id;
     if (lease !== undefined) {
       try {
         return await lease.assertHeld(signal);
@@ -116,6 +115,8 @@ export function createAlertRounds({ store, clock, random }: AlertRoundsDeps, { t
         await dropLease();
       }
     }
+    // Each time: a directory may be unmounted by now, and a lease in the empty one would mean nothing.
+    repository = (await openRepository({ store }, signal)).id;
     const deps = { store, clock, ...(random === undefined ? {} : { random }) };
     isLoaded = false;
     lease = await acquireLease(deps, { name: ALERTS_LEASE, holder, ttlMs: LEASE_MS }, signal);
@@ -136,6 +137,13 @@ export function createAlertRounds({ store, clock, random }: AlertRoundsDeps, { t
     installation = id;
     isLoaded = true;
     return found.damaged;
+  }
+
+  async function look(signal: AbortSignal): Promise<Awaited<ReturnType<typeof lookIntoAlerts>>> {
+    const inbox = await lookIntoAlerts(store, signal);
+    // Somebody removed it; or the directory is no longer mounted, and must not be filled with what another one will hide.
+    if (!inbox.hasState && stored.text !== undefined) await openRepository({ store }, signal);
+    return inbox;
   }
 
   async function deliverRound(facts: Omit<Facts, 'channels'>, waiting: readonly Waiting[], signal: AbortSignal): Promise<Delivery[]> {
@@ -168,7 +176,7 @@ export function createAlertRounds({ store, clock, random }: AlertRoundsDeps, { t
     try {
       await inTime(signal, holdLease);
       if (!isLoaded) damaged = await inTime(signal, (limit) => load(repository ?? '', limit));
-      inbox = await inTime(signal, (limit) => lookIntoAlerts(store, limit));
+      inbox = await inTime(signal, (limit) => look(limit));
     } catch (error) {
       signal.throwIfAborted();
       if (isJetbackupError(error, 'locked')) return await listen(signal);
