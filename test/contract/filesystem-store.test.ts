@@ -10,12 +10,13 @@ describeObjectStore('a directory', async () => {
   return {
     store: createFilesystemStore({ directory: root }),
     partBytes: 1024 * 1024,
+    hasRoom: true,
     unfinished: () => readdir(unfinished).catch(() => []),
     leaveUnfinished: async (key) => {
       await mkdir(unfinished, { recursive: true });
       await writeFile(join(unfinished, `${key.replaceAll('/', '\u00a6')}~0123456789abcdef`), 'half');
     },
-    features: { conditionalPut: true, objectLock: false, versioning: false, checksums: false, room: true },
+    features: { conditionalPut: true, objectLock: false, versioning: false, checksums: false },
     stop: () => rm(root, { recursive: true }),
   };
 });

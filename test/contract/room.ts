@@ -14,13 +14,13 @@ export function describeRoom(current: () => Subject): void {
   describe('room', () => {
     it('is told where the store has an end, and no figure is made up elsewhere', async () => {
       const room = await store.room();
-      if (!subject.features.room) return void expect(room).toBeUndefined();
+      if (subject.hasRoom !== true) return void expect(room).toBeUndefined();
       expect(room?.freeBytes).toBeGreaterThan(0);
       expect(room?.totalBytes).toBeGreaterThanOrEqual(room?.freeBytes ?? 0);
     });
 
     it('is not waited for after an abort', async () => {
-      if (!subject.features.room) return;
+      if (subject.hasRoom !== true) return;
       const reason = new Error('Ctrl-C');
       await expect(store.room(AbortSignal.abort(reason))).rejects.toBe(reason);
     });

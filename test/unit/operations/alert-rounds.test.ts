@@ -152,6 +152,20 @@ describe('while the repository is away', () => {
     expect(receiver.news()).toEqual([]);
   });
 
+  it('for so long that its own lease keeps it out afterwards, it does not take itself for another one', async () => {
+    const one = start('db1');
+    await minutes(28, raising['backup-overdue'][1], one);
+    outage(one.store);
+    await minutes(5, raising['backup-overdue'][1], one);
+    expect(receiver.news()).toEqual(['db1 trigger backup-overdue/shop']);
+    one.store.heal();
+    expect(roles(await minutes(1, raising['backup-overdue'][1], one))).toEqual(['listener']);
+    expect(roles(await minutes(9, raising['backup-overdue'][1], one))).toEqual(['teller']);
+    expect(receiver.news()).toEqual([]);
+    await minutes(1, healthy(), one);
+    expect(receiver.news()).toEqual(['db1 resolve backup-overdue/shop']);
+  });
+
   it('for hours that is told once, nothing else ends or is told again, and its end is told once', async () => {
     const [one, two] = [start('db1'), start('db2')];
     await minutes(3, bad, one, two);
@@ -275,8 +289,9 @@ describe('an acknowledgement', () => {
     const one = start('db1');
     await minutes(1, bad, one);
     await settled(one.acknowledge({ which: { key }, reason, until: null }));
-    one.store.add({ on: 'list', key: 'alerts/', fault: 'storage-unreachable', nth: 1 });
+    for (const nth of [1, 2]) one.store.add({ on: 'list', key: 'alerts/', fault: 'storage-unreachable', nth });
     await minutes(1, healthy(), one);
+    await minutes(1, bad, one);
     const [result] = await minutes(1, bad, one);
     expect(result?.open).toMatchObject([{ key, incident: { acknowledged: null } }]);
     expect(receiver.news()).toEqual([`db1 trigger ${key}`, `db1 resolve ${key}`, `db1 trigger ${key}`]);
