@@ -31,6 +31,7 @@ import {
   type SigningKey,
   validatePublicKey,
 } from './crypto/signature.ts';
+import type { IncidentDeps } from './operations/acknowledge.ts';
 import type { AlertDeps } from './operations/alerts.ts';
 import { type BackupDeps, postgres } from './operations/backup.ts';
 import type { ExclusiveDeps } from './operations/exclusive.ts';
@@ -228,6 +229,8 @@ export async function compose(config: Config, platform: Platform) {
     return { ...runDeps(log), processes, env, codec, publicKeys, opener: createOpener(await identitiesOf(config, ask)) };
   };
 
+  const alertDeps = (): AlertDeps => ({ clock, host, ...openAlerts({ clock }, host, config.alerts.map(alertSettingOf)) });
+
   return {
     location: store.location,
     async backupDeps(log: Progress): Promise<BackupDeps> {
@@ -278,7 +281,8 @@ export async function compose(config: Config, platform: Platform) {
       const publicKeys = requiredPublicKeys(config);
       return { store, clock, publicKeys, signingKey: await signingKeyOf(config, 'what you decide about a backup') };
     },
-    alertDeps: (): AlertDeps => ({ clock, host, ...openAlerts({ clock }, host, config.alerts.map(alertSettingOf)) }),
+    alertDeps,
+    incidentDeps: (): IncidentDeps => ({ store, clock, targets: alertDeps().targets, by: `${platform.user}@${host}` }),
     alertPolicy: (): AlertPolicy => alertPolicyOf(config.alertPolicy),
     retentionInput: (databases: readonly string[]) => retentionInput(config, databases),
     connection: (database: DatabaseConfig) => connectionOf(config, database),

@@ -136,6 +136,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { compose, composeInit, configChecks },
     { loadConfig },
     { testAlerts },
+    { acknowledgeIncidents, listIncidents },
     { backup },
     { exportBackup },
     { listBackups, showBackup },
@@ -146,13 +147,16 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { verifyBackup },
     { chooseBackups },
     { exclusively },
-    { withHeartbeats },
+    { heartbeatsFor },
+    { createAlertRounds },
+    { factsOf, storageFacts },
     { createLastRunsReader },
     { surveyStatus },
   ] = await Promise.all([
     import('./compose.ts'),
     import('./config/load.ts'),
     import('./operations/alerts.ts'),
+    import('./operations/acknowledge.ts'),
     import('./operations/backup.ts'),
     import('./operations/export.ts'),
     import('./operations/list.ts'),
@@ -164,6 +168,8 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/verify-choice.ts'),
     import('./operations/exclusive.ts'),
     import('./operations/heartbeats.ts'),
+    import('./operations/alert-rounds.ts'),
+    import('./operations/alert-facts.ts'),
     import('./operations/last-runs.ts'),
     import('./operations/status.ts'),
   ]);
@@ -184,13 +190,23 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
       chooseBackups,
       verifyBackup,
       exclusively,
-      withHeartbeats,
+      heartbeatsFor,
+      createAlertRounds,
+      factsOf,
+      storageFacts,
       createHistory: createLastRunsReader,
       testAlerts,
+      listIncidents,
+      acknowledgeIncidents,
     },
     async loadDaemon() {
-      const [{ runDaemon }, { systemdNotifier }] = await Promise.all([import('./daemon/daemon.ts'), import('./daemon/notifier.ts')]);
-      return { runDaemon, systemdNotifier };
+      const [{ runDaemon }, { systemdNotifier }, { serveHttp }, { createRunCounter }] = await Promise.all([
+        import('./daemon/daemon.ts'),
+        import('./daemon/notifier.ts'),
+        import('./daemon/http.ts'),
+        import('./daemon/run-counter.ts'),
+      ]);
+      return { runDaemon, systemdNotifier, serveHttp, createRunCounter };
     },
     init: composeInit(platform),
     loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),

@@ -59,6 +59,8 @@ export interface RepositoryFacts {
   /** Without credentials. */
   readonly location: string;
   readonly usedBytes?: number | undefined;
+  /** Why nothing could be told by it. */
+  readonly failure?: { readonly code: ErrorCode; readonly message: string } | undefined;
   /** Of the file system that holds a directory repository, and how much of it is taken, by whatever. Object stores have none. */
   readonly capacity?: { readonly bytes: number; readonly usedBytes: number } | null | undefined;
 }

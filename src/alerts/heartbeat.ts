@@ -49,7 +49,8 @@ const GRACE_MS = 10_000;
 /**
  * Runs `work` and tells the heartbeats of its beginning and its end, failed or not. A heartbeat that does not answer
  * delays no beginning and fails no run; `onFailure` hears of it. It may delay the end by a minute. Messages go through
- * `redact` before they leave.
+ * `redact` before they leave. `database` null: of all, as a prune is; every heartbeat of its kind is told. Work that does not
+ * throw says by `failureOf` that it failed, and why.
  */
 export async function withHeartbeat<T>(
   {
@@ -63,13 +64,15 @@ export async function withHeartbeat<T>(
     readonly redact: (text: string) => string;
     readonly onFailure: (heartbeat: string, error: unknown) => void;
   },
-  of: { readonly operation: BeatingOperation; readonly database: string },
+  of: { readonly operation: BeatingOperation; readonly database: string | null },
   work: () => Promise<T>,
   signal: AbortSignal,
+  failureOf: (result: T) => string | undefined = () => undefined,
 ): Promise<T> {
   const id = randomUUID();
   const meant = heartbeats.filter(
-    ({ operations, databases }) => operations.includes(of.operation) && (databases === undefined || databases.includes(of.database)),
+    ({ operations, databases }) =>
+      operations.includes(of.operation) && (databases === undefined || of.database === null || databases.includes(of.database)),
   );
   const all = async (beat: Beat, text: string, limit: AbortSignal): Promise<void> => {
     const told = meant.map((heartbeat) =>
@@ -77,7 +80,7 @@ export async function withHeartbeat<T>(
     );
     await Promise.all(told);
   };
-  const what = `${of.operation} of ${of.database}`;
+  const what = `${of.operation} of ${of.database ?? 'all databases'}`;
   const start = new AbortController();
   const started = all('start', `${what} begins`, AbortSignal.any([signal, start.signal]));
   const end = async (beat: Beat, text: string): Promise<void> => {
@@ -93,7 +96,9 @@ export async function withHeartbeat<T>(
     await end('fail', redact(`${what} failed: ${messageOf(error)}`));
     throw error;
   }
-  await end('success', `${what} is done`);
+  const failure = failureOf(result);
+  if (failure === undefined) await end('success', `${what} is done`);
+  else await end('fail', redact(`${what} failed: ${failure}`));
   return result;
 }
 

@@ -73,6 +73,13 @@ export function acknowledge(
   };
 }
 
+/** Tells the end of incidents that were told under a name, or by somebody, that nobody will speak for any more. */
+export function farewell(state: AlertState, keys: ReadonlySet<string>, now: Instant, installation: string): readonly Notice[] {
+  return Object.entries(state.incidents)
+    .filter(([key, { phase }]) => phase === 'open' && keys.has(key))
+    .map(([key, incident]) => noticeOf(key, incident, 'resolve', now, installation));
+}
+
 function holds(before: Incident | undefined, condition: Condition, now: Instant, told: Told): Step {
   const { rule, database, subject, severity, summary, hint, clearMs } = condition;
   const current = { rule, database, subject, severity, summary, detail: [...condition.detail], hint, clearMs };
@@ -144,12 +151,19 @@ function noticeOf(key: string, incident: Incident, kind: Notice['kind'], now: In
     subject,
     severity: over || kind === 'acknowledge' ? incident.peak : incident.severity,
     summary,
-    detail: over ? [`lasted from ${incident.since} to ${incident.goneSince ?? at}`] : detail,
+    detail: detailOf(incident, kind, at, detail),
     dedupKey,
     since: incident.since,
     at,
     hint: over ? null : hint,
   };
+}
+
+function detailOf({ since: began, goneSince, acknowledged }: Incident, kind: Notice['kind'], at: string, detail: string[]): string[] {
+  if (kind === 'resolve') return [`lasted from ${began} to ${goneSince ?? at}`];
+  if (kind !== 'acknowledge' || acknowledged === null) return detail;
+  const { by, reason, until } = acknowledged;
+  return [`by ${by}${reason === undefined ? '' : `: ${reason}`}`, until === null ? 'quiet until it is over' : `quiet until ${until}`];
 }
 
 /** Milliseconds from then to now. */

@@ -93,7 +93,7 @@ export const proofOld: Check = ({ name, newestProven, newestPoint }, { now }, { 
 };
 
 /** Where an objective is set, not knowing whether it is met is itself worth telling: silence would look like being met. */
-export const objectiveUnknown: Check = ({ name, objectives, newestPoint, newestProven, rto }, _facts, policy) => {
+export const objectiveUnknown: Check = ({ name, objectives, newestPoint, newestProven, rto }, { repository }, policy) => {
   const missing = [
     ...(objectives.rpoMs !== undefined && newestPoint === undefined ? ['the newest recovery point cannot be told (RPO)'] : []),
     ...(policy.provenWithinMs !== null && newestProven === undefined ? ['the newest proven recovery point cannot be told'] : []),
@@ -102,7 +102,13 @@ export const objectiveUnknown: Check = ({ name, objectives, newestPoint, newestP
   ];
   if (missing.length === 0) return 'clear';
   // Nothing is known to be wrong.
-  return { severity: 'warning', summary: `${name}: whether its objectives are met is not known`, detail: missing, hint: `jetbackup list` };
+  const failure = repository?.failure;
+  return {
+    severity: 'warning',
+    summary: `${name}: whether its objectives are met is not known`,
+    detail: [...missing, ...(failure === undefined ? [] : [`${failure.code}: ${failure.message}`])],
+    hint: 'jetbackup status',
+  };
 };
 
 export const verificationFailed: Check = ({ name, verify }) =>

@@ -39,7 +39,8 @@ const MINUTE_MS = 60_000;
 /** Every rule. What a measured value passes back and forth is damped; what a run decided is so at once. */
 const rules: Readonly<Record<RuleId, Rule>> = {
   'backup-failed': { of: 'database', check: backupFailed },
-  'backup-overdue': { of: 'database', check: backupOverdue },
+  // What waits for another job, or for the minute of its host, begins by itself.
+  'backup-overdue': { of: 'database', check: backupOverdue, holdMs: 30 * MINUTE_MS },
   'recovery-point-old': { of: 'database', check: recoveryPointOld },
   'proof-old': { of: 'database', check: proofOld },
   // A store that is away for some minutes is not worth a word.

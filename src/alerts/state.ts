@@ -12,6 +12,7 @@ const codes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
 
 const AcknowledgementSchema = z.strictObject({
   by: z.string(),
+  reason: z.string().optional(),
   /** Null: until it is over. */
   until: Instant.nullable(),
 });

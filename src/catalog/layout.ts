@@ -13,6 +13,14 @@ export const RUNS_PREFIX: Key = 'runs/';
 export const READERS_PREFIX: Key = 'readers/';
 /** What a prune is about to delete. Not below `readers/`: whoever may only leave notes there must not be able to write it. */
 export const DELETING_KEY: Key = 'deleting.json';
+/** What was told of what is wrong (`operations/alert-rounds.ts`), and what people said to it that was not taken in yet. */
+export const ALERTS_PREFIX: Key = 'alerts/';
+export const ALERT_STATE_KEY: Key = `${ALERTS_PREFIX}state.json`;
+export const ACKNOWLEDGEMENTS_PREFIX: Key = `${ALERTS_PREFIX}acknowledgements/`;
+
+export function acknowledgementKey(id: Id): Key {
+  return `${ACKNOWLEDGEMENTS_PREFIX}${id}.json`;
+}
 
 export function databasePrefix(database: DatabaseName): Key {
   return `${database}/`;

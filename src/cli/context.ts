@@ -2,12 +2,17 @@ import type { Config, DatabaseConfig } from '../config/config.ts';
 import type { Secret } from '../config/secret.ts';
 import type { Progress } from '../core/progress.ts';
 import type { runDaemon } from '../daemon/daemon.ts';
+import type { serveHttp } from '../daemon/http.ts';
 import type { systemdNotifier } from '../daemon/notifier.ts';
+import type { createRunCounter } from '../daemon/run-counter.ts';
+import type { acknowledgeIncidents, IncidentDeps, listIncidents } from '../operations/acknowledge.ts';
+import type { factsOf, storageFacts } from '../operations/alert-facts.ts';
+import type { createAlertRounds } from '../operations/alert-rounds.ts';
 import type { AlertDeps, testAlerts } from '../operations/alerts.ts';
 import type { BackupDeps, BackupInput, backup } from '../operations/backup.ts';
 import type { ExclusiveDeps, exclusively } from '../operations/exclusive.ts';
 import type { ExportDeps, exportBackup } from '../operations/export.ts';
-import type { withHeartbeats } from '../operations/heartbeats.ts';
+import type { heartbeatsFor } from '../operations/heartbeats.ts';
 import type { createLastRunsReader } from '../operations/last-runs.ts';
 import type { ListDeps, listBackups, showBackup } from '../operations/list.ts';
 import type { acceptBackup, MarkDeps, markBackup } from '../operations/mark.ts';
@@ -26,7 +31,10 @@ export type Moment = RestoreInput['moment'];
 /** The use cases that commands call; tests put others in their place. */
 export interface Operations {
   readonly exclusively: typeof exclusively;
-  readonly withHeartbeats: typeof withHeartbeats;
+  readonly heartbeatsFor: typeof heartbeatsFor;
+  readonly createAlertRounds: typeof createAlertRounds;
+  readonly factsOf: typeof factsOf;
+  readonly storageFacts: typeof storageFacts;
   readonly createHistory: typeof createLastRunsReader;
   readonly backup: typeof backup;
   readonly planRestore: typeof planRestore;
@@ -42,6 +50,8 @@ export interface Operations {
   readonly chooseBackups: typeof chooseBackups;
   readonly verifyBackup: typeof verifyBackup;
   readonly testAlerts: typeof testAlerts;
+  readonly listIncidents: typeof listIncidents;
+  readonly acknowledgeIncidents: typeof acknowledgeIncidents;
 }
 
 /** `auto`: a container where there is an engine, else this machine's own programs; or the URL of a server. */
@@ -72,6 +82,8 @@ export interface Composed {
   pruneDeps(log: Progress): Promise<PruneDeps>;
   markDeps(): Promise<MarkDeps>;
   alertDeps(): AlertDeps;
+  incidentDeps(): IncidentDeps;
+  alertPolicy(): Parameters<typeof createAlertRounds>[1]['policy'];
   /** What retention is to do with these databases, whether they are configured here or not. */
   retentionInput(databases: readonly string[]): RetentionInput;
   connection(database: DatabaseConfig): Connection;
@@ -131,7 +143,12 @@ export interface Streams {
 export interface Adapters {
   readonly operations: Operations;
   readonly init: InitPorts;
-  loadDaemon(): Promise<{ readonly runDaemon: typeof runDaemon; readonly systemdNotifier: typeof systemdNotifier }>;
+  loadDaemon(): Promise<{
+    readonly runDaemon: typeof runDaemon;
+    readonly systemdNotifier: typeof systemdNotifier;
+    readonly serveHttp: typeof serveHttp;
+    readonly createRunCounter: typeof createRunCounter;
+  }>;
   loadConfig(file: string | undefined): Config;
   compose(config: Config): Promise<Composed>;
 }

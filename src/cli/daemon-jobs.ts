@@ -1,4 +1,3 @@
-import type { BeatingOperation } from '../core/alert.ts';
 import { catalogue, isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import type { Start } from '../daemon/plan.ts';
 import type { History, JobOutcome, JobRunner } from '../daemon/scheduler.ts';
@@ -7,7 +6,7 @@ import { backupInput } from './commands/backup.ts';
 import type { Output } from './output.ts';
 import { lineProgress } from './progress.ts';
 import { pruneDatabases } from './prune-run.ts';
-import { configuredDatabase, type Session } from './session.ts';
+import { configuredDatabase, redactorOf, type Session } from './session.ts';
 import { type Verified, verifyAfter, verifyEach } from './verify-run.ts';
 
 const SUCCEEDED: JobOutcome = { result: 'succeeded', retryable: false };
@@ -72,25 +71,15 @@ async function isDone({ context }: Session, history: History, { job, dueAt }: St
   return runs.some(({ result, startedAt }) => result === 'succeeded' && startedAt.epochMilliseconds >= dueAt.epochMilliseconds);
 }
 
-async function beating(session: Session, { job }: Start, work: () => Promise<JobOutcome>): Promise<JobOutcome> {
+/** A heartbeat hears of a failure, and not why: what goes out of the house names nothing. */
+function beating(session: Session, { job }: Start, work: () => Promise<JobOutcome>): Promise<JobOutcome> {
   const { context, composed, output } = session;
-  const of = { operation: job.operation as BeatingOperation, database: job.database ?? '' };
-  let outcome: JobOutcome | undefined;
-  const told = async (): Promise<void> => {
-    outcome = await work();
-    // A heartbeat hears of a failure as of an error.
-    if (outcome.result !== 'succeeded') throw new Failed();
-  };
-  try {
-    await context.operations.withHeartbeats(composed.alertDeps(), { ...of, log: output.progress.report }, told, context.signal);
-  } catch (error) {
-    if (!(error instanceof Failed)) throw error;
-  }
-  return outcome ?? { result: 'failed', retryable: false };
-}
-
-class Failed extends Error {
-  override readonly message = 'it did not succeed; the log and the run record say why';
+  const { clock, heartbeats } = composed.alertDeps();
+  const onFailure = (heartbeat: string, error: unknown) =>
+    output.progress.report({ type: 'warning', text: `the heartbeat "${heartbeat}" was not told: ${messageOf(error)}` });
+  const redact = redactorOf(session.config);
+  const failureOf = ({ result }: JobOutcome) => (result === 'succeeded' ? undefined : `${result}; the log and the run record say why`);
+  return context.operations.heartbeatsFor({ clock, heartbeats, redact, onFailure }, job)(work, context.signal, failureOf);
 }
 
 async function work(session: Session, { job }: Start): Promise<JobOutcome> {

@@ -4,6 +4,7 @@ import { catalogue, isJetbackupError, type JetbackupError, messageOf } from '../
 import { DatabaseNameSchema, IdSchema } from '../core/ids.ts';
 import { artifactKinds, codecNames, FingerprintSummarySchema, ManifestSchema } from '../core/manifest.ts';
 import { PhaseSchema } from '../core/run-record.ts';
+import { AlertsAckDocument, AlertsListDocument } from './incident-document.ts';
 import { ErrorBody } from './json-error.ts';
 import {
   AcceptDocument,
@@ -176,6 +177,8 @@ export const documents = {
   prune: PruneDocument,
   'prune --simulate': SimulateDocument,
   'prune --accept': AcceptDocument,
+  'alerts list': AlertsListDocument,
+  'alerts ack': AlertsAckDocument,
   'alerts test': AlertsTestDocument,
   status: StatusDocument,
   'verify --history': VerificationHistoryDocument,

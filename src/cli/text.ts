@@ -37,6 +37,11 @@ export function instantText(instant: string, timeZone: string): string {
   return zoned.toString({ smallestUnit: 'second', timeZoneName: 'never' }).replace('T', ' ');
 }
 
+/** Without what could steer a terminal, of words that anybody may have written. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, '?');
+}
+
 const none = '';
 const bare = {
   top: none,

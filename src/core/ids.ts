@@ -23,7 +23,7 @@ export function newId(now: Temporal.Instant, random: RandomBytes = randomBytes):
 }
 
 /** The repository's own first steps of keys (FORMAT.md). */
-const ownNames: readonly string[] = ['runs', 'leases', 'readers', 'deleting.json', 'jetbackup.json', 'RECOVERY.md'];
+const ownNames: readonly string[] = ['runs', 'leases', 'readers', 'alerts', 'deleting.json', 'jetbackup.json', 'RECOVERY.md'];
 
 /**
  * The configured name of a database, used as the first folder of its keys. Letters, digits, `.`, `_`, `-`;

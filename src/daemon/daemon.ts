@@ -1,4 +1,4 @@
-import { isJetbackupError, messageOf } from '../core/errors.ts';
+import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import type { StatusReport } from '../operations/status.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
 import { within } from '../platform/deadline.ts';
@@ -45,6 +45,7 @@ export async function runDaemon(deps: DaemonDeps, signal: AbortSignal): Promise<
   let service = await deps.load();
   let scheduler = schedulerOf(deps, service);
   let newest: { readonly report: StatusReport; readonly at: Instant } | undefined;
+  let failure: JetbackupError | undefined;
   const view = (): DaemonView => ({ startedAt, scheduler, report: () => newest });
 
   const ending = new AbortController();
@@ -57,14 +58,16 @@ export async function runDaemon(deps: DaemonDeps, signal: AbortSignal): Promise<
     try {
       const report = await within(clock, SURVEY_MS, (limit) => service.survey(AbortSignal.any([limit, ending.signal])));
       newest = { report, at: clock.now() };
+      failure = undefined;
     } catch (error) {
+      failure = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
       if (!ending.signal.aborted) log('warn', `where things stand could not be told: ${messageOf(error)}`);
     }
   };
   const alert = async (): Promise<void> => {
     const { alert: tell } = service;
     if (tell === undefined) return;
-    const found = { report: isFresh(newest, clock.now()) ? newest?.report : undefined, jobs: scheduler.status() };
+    const found = { report: isFresh(newest, clock.now()) ? newest?.report : undefined, failure, jobs: scheduler.status() };
     try {
       await within(clock, ALERT_MS, (limit) => tell(found, AbortSignal.any([limit, ending.signal])));
     } catch (error) {
@@ -139,7 +142,12 @@ async function whileEnding(scheduler: Scheduler, running: Promise<void>, graceMs
   }
 }
 
-function schedulerOf({ clock, host, onEvent }: DaemonDeps, { scheduler: { runner, history, ...options } }: Service): Scheduler {
+function schedulerOf({ clock, host, onEvent: tell }: DaemonDeps, service: Service): Scheduler {
+  const { runner, history, ...options } = service.scheduler;
+  const onEvent = (event: SchedulerEvent) => {
+    tell(event);
+    service.note(event);
+  };
   return createScheduler({ clock, host, onEvent, runner, history }, options);
 }
 

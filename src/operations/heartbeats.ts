@@ -1,18 +1,29 @@
+import type { Heartbeat } from '../alerts/alert.ts';
 import { withHeartbeat } from '../alerts/heartbeat.ts';
-import type { BeatingOperation } from '../core/alert.ts';
-import { messageOf } from '../core/errors.ts';
-import type { Progress } from '../core/progress.ts';
-import type { AlertDeps } from './alerts.ts';
+import { beatingOperations } from '../core/alert.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { RunKind } from './last-runs.ts';
 
-/** Tells the configured heartbeats of a job's beginning and end. One that does not answer is a warning, and delays nothing for long. */
-export async function withHeartbeats<T>(
-  { clock, heartbeats }: Pick<AlertDeps, 'clock' | 'heartbeats'>,
-  { operation, database, log }: { readonly operation: BeatingOperation; readonly database: string; readonly log: Progress },
-  work: () => Promise<T>,
-  signal: AbortSignal,
-): Promise<T> {
-  const onFailure = (heartbeat: string, error: unknown) =>
-    log({ type: 'warning', text: `the heartbeat "${heartbeat}" was not told: ${messageOf(error)}` });
-  // What a heartbeat hears of a failure is one fixed sentence of ours.
-  return await withHeartbeat({ clock, heartbeats, redact: (text) => text, onFailure }, { operation, database }, work, signal);
+export interface HeartbeatDeps {
+  readonly clock: Clock;
+  readonly heartbeats: readonly Heartbeat[];
+  /** What is sent goes through it. */
+  readonly redact: (text: string) => string;
+  /** A heartbeat could not be told. Must not throw. */
+  readonly onFailure: (heartbeat: string, error: unknown) => void;
+}
+
+/** Runs work and tells of it. `failureOf`: why it failed, of work that says so by its result rather than by throwing. */
+export type Beating = <T>(work: () => Promise<T>, signal: AbortSignal, failureOf?: (result: T) => string | undefined) => Promise<T>;
+
+/**
+ * Tells the heartbeats that are for this kind of run and database of its beginning and its end; a kind that has none just runs.
+ * What the work throws is rethrown, and nothing else is thrown.
+ */
+export function heartbeatsFor(deps: HeartbeatDeps, { operation, database }: RunKind): Beating {
+  const beating = beatingOperations.find((one) => one === operation);
+  return async (work, signal, failureOf) => {
+    if (beating === undefined) return await work();
+    return await withHeartbeat(deps, { operation: beating, database }, work, signal, failureOf);
+  };
 }

@@ -1,5 +1,5 @@
 import { Temporal } from 'temporal-polyfill';
-import { detectCollapse } from '../../retention/anomaly.ts';
+import { type Collapse, detectCollapse } from '../../retention/anomaly.ts';
 import { planRetention, type RetentionPlan } from '../../retention/plan.ts';
 import type { RecoveryPoint } from '../../retention/points.ts';
 import type { Policy } from '../../retention/policy.ts';
@@ -68,6 +68,8 @@ export interface DatabaseSurvey {
   readonly history: readonly BackupMade[];
   /** The backup whose collapse keeps everything from being deleted, until it is accepted. */
   readonly frozenBy: Id | undefined;
+  /** The same with its figures. */
+  readonly collapse: Collapse | undefined;
 }
 
 export interface RetentionSurvey {
@@ -116,7 +118,7 @@ export async function surveyRetention(deps: RetentionDeps, input: RetentionInput
       newestRunFailed,
       frozen: new Map(collapse === undefined ? [] : [[of.database, collapse.why]]),
     });
-    databases.push({ of, folders, points, proofs, plan, history: made?.get(of.database) ?? [], frozenBy: collapse?.pointId });
+    databases.push({ of, folders, points, proofs, plan, history: made?.get(of.database) ?? [], frozenBy: collapse?.pointId, collapse });
   }
   return { repository, databases, runs, newest };
 }

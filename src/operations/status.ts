@@ -1,4 +1,5 @@
 import { Temporal } from 'temporal-polyfill';
+import type { Collapse } from '../../retention/anomaly.ts';
 import type { RecoveryPoint } from '../../retention/points.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { Instant } from '../platform/clock.ts';
@@ -43,6 +44,8 @@ export interface DatabaseStatus {
   readonly history: DatabaseHistory;
   /** The backup whose collapse has frozen deletion. */
   readonly frozenBy: Id | undefined;
+  /** Of the newest backup, where it has far less than those before it and nobody has accepted that. */
+  readonly collapse: Collapse | undefined;
   readonly verdicts: readonly Verdict[];
 }
 
@@ -91,7 +94,7 @@ export function judgedAt(report: StatusReport, now: Instant): StatusReport {
 }
 
 function statusOf(
-  { of, points, folders, frozenBy }: DatabaseSurvey,
+  { of, points, folders, frozenBy, collapse }: DatabaseSurvey,
   history: DatabaseHistory,
   { objectives, now }: { readonly objectives: Objectives; readonly now: Instant },
 ): DatabaseStatus {
@@ -123,6 +126,7 @@ function statusOf(
     storedBytes: folders.reduce((sum, { bytes }) => sum + bytes, 0),
     history,
     frozenBy,
+    collapse: collapse?.pointId === usable.at(-1)?.id ? collapse : undefined,
     verdicts: judgeObjectives({ ...figures, lastVerification: history.verifications[0] }),
   };
 }

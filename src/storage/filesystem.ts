@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { unlink } from 'node:fs/promises';
+import { statfs, unlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { bytesOf } from '../core/bytes.ts';
 import { isJetbackupError } from '../core/errors.ts';
+import { orAborted } from '../platform/deadline.ts';
 import { fileSystemFailure, systemCode } from './filesystem-errors.ts';
 import { pathOf, refuseLinks, removeEmptyAbove, syncDirectory } from './filesystem-paths.ts';
 import { putFile, sweepTemporaries } from './filesystem-put.ts';
 import { getFile, listFiles, statFile } from './filesystem-read.ts';
 import { checkedKey, checkedPrefix, PROBE_PREFIX } from './key.ts';
-import type { ObjectStore, StoreFeatures } from './store.ts';
+import type { ObjectStore, Room, StoreFeatures } from './store.ts';
 
 export interface FilesystemSettings {
   /** The repository's directory; made with mode 0700 by the first put. Relative to the working directory. */
@@ -69,6 +70,11 @@ export function createFilesystemStore({ directory }: FilesystemSettings): Object
         throw fileSystemFailure(error, 'remove unfinished files', root);
       }
     },
+    async room(signal) {
+      signal?.throwIfAborted();
+      // A dead network file system never answers.
+      return await orAborted(roomOf(root), signal);
+    },
     probe(signal) {
       features ??= probe(store, signal).catch((error: unknown) => {
         features = undefined;
@@ -93,6 +99,17 @@ async function deleteFile(root: string, key: string): Promise<void> {
     // Unlinking a directory: there is no object of this name, so nothing to delete.
     if ((await statFile(root, key)) === undefined && ['EISDIR', 'EPERM'].includes(systemCode(error) ?? '')) return;
     throw fileSystemFailure(error, `delete "${key}"`, root);
+  }
+}
+
+async function roomOf(root: string): Promise<Room | undefined> {
+  try {
+    const { bsize, blocks, bfree, bavail } = await statfs(root);
+    // Some file systems (of FUSE, of the kernel) do not say.
+    if (blocks === 0) return undefined;
+    return { totalBytes: (blocks - bfree + bavail) * bsize, freeBytes: bavail * bsize };
+  } catch (error) {
+    throw fileSystemFailure(error, 'ask for free space', root);
   }
 }
 

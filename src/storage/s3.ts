@@ -79,6 +79,7 @@ export function createS3Store(settings: S3Settings, deps: S3Dependencies): Objec
         sweepUploads(connection, prefix, before, signal),
       );
     },
+    room: async () => undefined,
     probe(signal) {
       features ??= guarded('probe the store', 's3:PutObject, s3:GetObject and s3:DeleteObject', () =>
         probeFeatures(connection, signal),

@@ -36,6 +36,12 @@ export interface GetOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How large the place is that holds a store, and how much may still be written there, bytes. */
+export interface Room {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+}
+
 /** Until when a store refuses to delete an object: an instant by the store's clock, or a legal hold, which has no end of its own. */
 export type Lock = Temporal.Instant | 'legal-hold';
 
@@ -90,6 +96,12 @@ export interface ObjectStore {
    * completed, temporary files). Returns the keys that they were for. Never touches a visible object.
    */
   sweepUnfinished(prefix: string, before: Temporal.Instant, signal?: AbortSignal): Promise<readonly Key[]>;
+
+  /**
+   * Of the file system that holds a directory, for whoever runs jetbackup: what is reserved for others counts neither as free nor
+   * as total, as in df. Undefined where there is no such limit, or none that can be told (object stores).
+   */
+  room(signal?: AbortSignal): Promise<Room | undefined>;
 
   /** Finds the features out by trying them on objects of its own below `.jetbackup-probe/`, which it removes. Remembered for the life of the store. */
   probe(signal?: AbortSignal): Promise<StoreFeatures>;

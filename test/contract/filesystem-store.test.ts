@@ -10,6 +10,7 @@ describeObjectStore('a directory', async () => {
   return {
     store: createFilesystemStore({ directory: root }),
     partBytes: 1024 * 1024,
+    hasRoom: true,
     unfinished: () => readdir(unfinished).catch(() => []),
     leaveUnfinished: async (key) => {
       await mkdir(unfinished, { recursive: true });

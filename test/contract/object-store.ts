@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { describeAllOrNothing } from './all-or-nothing.ts';
 import { describeListing } from './listing.ts';
 import { describeLocks } from './locks.ts';
+import { describeRoom } from './room.ts';
 import { describeRoundTrip } from './round-trip.ts';
 import type { Subject } from './subject.ts';
 
@@ -21,5 +22,6 @@ export function describeObjectStore(name: string, start: () => Promise<Subject>)
     describeAllOrNothing(() => subject);
     describeListing(() => subject);
     describeLocks(() => subject);
+    describeRoom(() => subject);
   });
 }

@@ -9,6 +9,8 @@ export interface Subject {
   readonly store: ObjectStore;
   /** Size (bytes) at which a body becomes several requests; stores that know no parts take any size. */
   readonly partBytes: number;
+  /** Whether it has an end that it can tell of; default no. */
+  readonly hasRoom?: boolean;
   /** What is left of puts that did not end: uploads, temporary files. */
   unfinished(): Promise<readonly string[]>;
   /** Leaves behind what a process killed in the middle of a put leaves; absent where nothing can be left. */

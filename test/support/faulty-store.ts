@@ -2,7 +2,7 @@ import type { ByteStream } from '../../src/core/bytes.ts';
 import { type ErrorCode, JetbackupError } from '../../src/core/errors.ts';
 import type { ObjectStore } from '../../src/storage/store.ts';
 
-export type StoreCall = 'put' | 'get' | 'stat' | 'list' | 'lockedUntil' | 'delete' | 'sweepUnfinished' | 'probe';
+export type StoreCall = 'put' | 'get' | 'stat' | 'list' | 'lockedUntil' | 'delete' | 'sweepUnfinished' | 'room' | 'probe';
 
 /**
  * What goes wrong:
@@ -137,6 +137,10 @@ export function createFaultyStore(inner: ObjectStore, ...initial: readonly Fault
     async sweepUnfinished(prefix, before, signal) {
       await plain('sweepUnfinished', prefix, signal);
       return inner.sweepUnfinished(prefix, before, signal);
+    },
+    async room(signal) {
+      await plain('room', '', signal);
+      return inner.room(signal);
     },
     async probe(signal) {
       await plain('probe', '', signal);

@@ -67,6 +67,7 @@ export function startActor<T>(work: (gate: Gate) => Promise<T>): Actor<T> {
       },
       lockedUntil: (key, signal) => store.lockedUntil(key, signal),
       sweepUnfinished: (prefix, before, signal) => store.sweepUnfinished(prefix, before, signal),
+      room: (signal) => store.room(signal),
       probe: (signal) => store.probe(signal),
       close: () => store.close(),
     };

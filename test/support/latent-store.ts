@@ -37,6 +37,7 @@ export function createLatentStore(inner: ObjectStore, host: Clock, network: Cloc
     lockedUntil: (key, signal) => slowly(() => inner.lockedUntil(key), signal),
     delete: (key, signal) => slowly(() => inner.delete(key), signal),
     sweepUnfinished: (prefix, before, signal) => slowly(() => inner.sweepUnfinished(prefix, before), signal),
+    room: (signal) => slowly(() => inner.room(), signal),
     probe: (signal) => inner.probe(signal),
     close: () => {},
   };

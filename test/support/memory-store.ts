@@ -4,7 +4,7 @@ import { JetbackupError } from '../../src/core/errors.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { readBody } from '../../src/storage/body.ts';
 import { byKey, checkedKey, checkedPrefix, checkedRange } from '../../src/storage/key.ts';
-import type { Lock, ObjectInfo, ObjectStore, StoreFeatures } from '../../src/storage/store.ts';
+import type { Lock, ObjectInfo, ObjectStore, Room, StoreFeatures } from '../../src/storage/store.ts';
 
 export interface MemoryStore extends ObjectStore {
   /** What is in it, by key. Tests may read, damage or plant objects here. */
@@ -21,6 +21,8 @@ export function createMemoryStore(options: {
   location?: string;
   capacity?: number;
   features?: Partial<StoreFeatures>;
+  /** What there is to be written to; nothing is told unless given. */
+  room?: () => Room | undefined;
 }): MemoryStore {
   const { clock, location = 'memory:' } = options;
   const objects = new Map<string, Uint8Array>();
@@ -111,6 +113,10 @@ export function createMemoryStore(options: {
       checkedPrefix(prefix);
       signal?.throwIfAborted();
       return [];
+    },
+    room: async (signal) => {
+      signal?.throwIfAborted();
+      return options.room?.();
     },
     probe: async (signal) => {
       signal?.throwIfAborted();

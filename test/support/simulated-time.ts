@@ -68,6 +68,7 @@ export function datedStore(store: ObjectStore, clock: Clock): ObjectStore {
     // Temporary files carry real time: what is older by the clock of the test is all that there is.
     sweepUnfinished: (prefix, before, signal) =>
       store.sweepUnfinished(prefix, Temporal.Now.instant().add(before.since(clock.now())), signal),
+    room: (signal) => store.room(signal),
     probe: (signal) => store.probe(signal),
     close: () => store.close(),
   };
@@ -106,6 +107,10 @@ export function mortalStore(store: ObjectStore): ObjectStore & { dieAfter(change
       return await store.lockedUntil(key, signal);
     },
     sweepUnfinished: (prefix, before, signal) => change(() => store.sweepUnfinished(prefix, before, signal)),
+    async room(signal) {
+      alive();
+      return await store.room(signal);
+    },
     async probe(signal) {
       alive();
       return await store.probe(signal);

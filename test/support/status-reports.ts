@@ -1,4 +1,5 @@
 import { Temporal } from 'temporal-polyfill';
+import type { Collapse } from '../../retention/anomaly.ts';
 import { judgeObjectives, type Objectives } from '../../src/operations/objectives.ts';
 import { forecastRto } from '../../src/operations/rto-forecast.ts';
 import type { AgedPoint, DatabaseStatus, StatusReport } from '../../src/operations/status.ts';
@@ -20,6 +21,7 @@ export interface Situation {
   readonly history?: Partial<DatabaseHistory>;
   readonly growthPerDay?: number;
   readonly frozenBy?: string;
+  readonly collapse?: Collapse;
 }
 
 /** What `surveyStatus` says of a database in this situation: real verdicts and forecasts. */
@@ -45,7 +47,7 @@ export function statusIn(database: string, situation: Situation): DatabaseStatus
   const { now: _, ...shown } = figures;
   return {
     ...{ database, ...shown, newestBytes: situation.newest === undefined ? undefined : { dump: 10 * GiB, stored: 2 * GiB } },
-    ...{ backups: 9, storedBytes: 20 * GiB, frozenBy: situation.frozenBy },
+    ...{ backups: 9, storedBytes: 20 * GiB, frozenBy: situation.frozenBy, collapse: situation.collapse },
     history: { database, verifications, lastRuns: {}, lastGoodBackup: undefined, backups: [], ...situation.history },
     verdicts: judgeObjectives({ ...figures, lastVerification: verifications[0] }),
   };

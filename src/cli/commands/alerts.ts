@@ -5,9 +5,14 @@ import { errorBody } from '../json.ts';
 import { help, type Registry } from '../registry.ts';
 import { type Outcome, redactorOf, type Session } from '../session.ts';
 import { durationText, tableText } from '../text.ts';
+import { registerIncidents } from './incidents.ts';
 
 export function registerAlerts(program: Command, registry: Registry): void {
-  const group = program.command('alerts').summary('try the alert channels').description('What is configured under "alerts:".');
+  const group = program
+    .command('alerts')
+    .summary('what is wrong, and the channels that tell it')
+    .description('Incidents that the service has told, and the channels that are configured under "alerts:".');
+  registerIncidents(group, registry);
   const command = group
     .command('test')
     .summary('send a test through every channel')

@@ -1,11 +1,13 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { readHttpSettings } from '../../config/http.ts';
 import { scheduledJobs } from '../../config/schedule.ts';
 import { nextDue } from '../../daemon/schedule.ts';
 import type { SchedulerEvent } from '../../daemon/scheduler.ts';
 import { createLogger, type Logger } from '../../platform/logger.ts';
 import { daemonService } from '../daemon-service.ts';
 import { reportText } from '../daemon-words.ts';
+import { lineProgress } from '../progress.ts';
 import { help, type Registry } from '../registry.ts';
 import { type Outcome, openSession, redactorOf, type Session } from '../session.ts';
 import { colorsFor, instantText, tableText } from '../text.ts';
@@ -67,14 +69,19 @@ async function runService(first: Session): Promise<Outcome> {
     write: (line) => void streams.stderr.write(line),
   });
   let session: Session | undefined = first;
-  const { runDaemon, systemdNotifier } = await context.loadDaemon();
+  const { runDaemon, systemdNotifier, serveHttp, createRunCounter } = await context.loadDaemon();
+  const counter = createRunCounter();
+  const { http } = first.config;
   log('info', `jetbackup ${context.version} watches the schedules of ${first.config.databases.length} database(s)`);
   await runDaemon(
     {
       clock,
       host: context.host,
       log: (level, text) => log(level, text),
-      onEvent: (event) => tell(event, log, first.config.timeZone),
+      onEvent(event) {
+        counter.note(event);
+        tell(event, log, first.config.timeZone);
+      },
       async load() {
         // The first one has been read already, and what is wrong with it was told as of any command.
         const opened = session ?? (await openSession(context, output, first.file));
@@ -89,7 +96,13 @@ async function runService(first: Session): Promise<Outcome> {
       },
       reloadWanted: (signal) => reloadWanted(first, signal),
       notifier: systemdNotifier({ processes: context.processes, clock, onFailure: (text) => log('warn', text) }, env),
-      serve: async () => ({ [Symbol.asyncDispose]: async () => {} }),
+      async serve(view) {
+        if (http === undefined) return { [Symbol.asyncDispose]: async () => {} };
+        const source = () => ({ ...view(), version: context.version, runs: counter.counts });
+        const served = await serveHttp(readHttpSettings(http), source, { clock, log: lineProgress({ log, clock }).report });
+        log('info', `/health and /metrics on ${served.address.host}:${served.address.port}`);
+        return served;
+      },
     },
     context.signal,
   );

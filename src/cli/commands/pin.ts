@@ -1,12 +1,10 @@
 import type { Command } from 'commander';
-import { Temporal } from 'temporal-polyfill';
-import { DURATION_FORM, parseDuration } from '../../config/duration.ts';
 import { JetbackupError } from '../../core/errors.ts';
 import type { MarkInput } from '../../operations/mark.ts';
-import type { Instant } from '../../platform/clock.ts';
 import { help, type Registry } from '../registry.ts';
 import { type Outcome, repositoryDatabase, type Session } from '../session.ts';
 import { instantText } from '../text.ts';
+import { parseUntil } from '../until.ts';
 
 interface PinOptions {
   readonly database?: string;
@@ -56,34 +54,9 @@ export function registerUnpin(program: Command, registry: Registry): void {
 async function runPin(session: Session, when: string, { reason, until, database }: PinOptions): Promise<Outcome> {
   if (reason.trim() === '') throw new JetbackupError('usage', 'the reason is empty', { hint: 'Write --reason "why it must stay".' });
   const { config, context } = session;
-  const end = until === undefined ? undefined : parseUntil(until, context.clock.now(), config.timeZone);
+  const pastHint = 'To take a pin back: jetbackup unpin WHEN';
+  const end = until === undefined ? undefined : parseUntil(until, { now: context.clock.now(), timeZone: config.timeZone, pastHint });
   return await mark(session, when, database, { pin: { reason, ...(end === undefined ? {} : { until: end }) } });
-}
-
-/** The last second of a day, or a time from now, in the zone. Throws `usage`. */
-function parseUntil(text: string, now: Instant, timeZone: string): Instant {
-  const duration = parseDuration(text);
-  const day = duration === undefined ? parseDay(text) : undefined;
-  const end =
-    duration === undefined
-      ? day?.add({ days: 1 }).toZonedDateTime({ timeZone }).toInstant().subtract({ seconds: 1 })
-      : now.toZonedDateTimeISO(timeZone).add(duration).toInstant();
-  if (end === undefined) {
-    throw new JetbackupError('usage', `"${text}" is neither a day nor a time from now`, {
-      hint: `Write a date, 2027-03-31, or ${DURATION_FORM}.`,
-    });
-  }
-  if (Temporal.Instant.compare(end, now) > 0) return end;
-  throw new JetbackupError('usage', `"${text}" is past already`, { hint: 'To take a pin back: jetbackup unpin WHEN' });
-}
-
-function parseDay(text: string): Temporal.PlainDate | undefined {
-  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return undefined;
-  try {
-    return Temporal.PlainDate.from(text);
-  } catch {
-    return undefined;
-  }
 }
 
 async function mark(session: Session, when: string, name: string | undefined, change: MarkInput['change']): Promise<Outcome> {

@@ -105,10 +105,15 @@ const idle: Operations = {
   acceptBackup: unexpected('acceptBackup'),
   chooseBackups: unexpected('chooseBackups'),
   exclusively: unexpected('exclusively'),
-  withHeartbeats: unexpected('withHeartbeats'),
+  heartbeatsFor: unexpected('heartbeatsFor'),
+  createAlertRounds: unexpected('createAlertRounds'),
+  factsOf: unexpected('factsOf'),
+  storageFacts: unexpected('storageFacts'),
   createHistory: unexpected('createHistory'),
   verifyBackup: unexpected('verifyBackup'),
   testAlerts: unexpected('testAlerts'),
+  listIncidents: unexpected('listIncidents'),
+  acknowledgeIncidents: unexpected('acknowledgeIncidents'),
 };
 
 function stream(isTTY: boolean): PassThrough & { isTTY: boolean; columns: number } {
@@ -180,6 +185,8 @@ export async function type(line: string | readonly string[], world: World = {}):
         pruneDeps: async () => opaque,
         markDeps: async () => opaque,
         alertDeps: () => opaque,
+        incidentDeps: () => opaque,
+        alertPolicy: () => opaque,
         retentionInput: (names) => retentionInput(config, names),
         connection: () => opaque,
         target: () => ({ settings: opaque, namesDatabase: true }),

@@ -32,7 +32,7 @@ export function surveyOf(points: readonly RecoveryPoint[], input: RetentionInput
     const collapse = of.collapseRatio === 0 ? undefined : detectCollapse(own, { ratio: of.collapseRatio });
     const frozen = new Map(collapse === undefined ? [] : [[of.database, collapse.why]]);
     const plan = planRetention(own, of.policy, { now: NOW, timeZone: input.timeZone, frozen });
-    return { of, folders: [], proofs: new Map(), points: own, plan, history: [], frozenBy: collapse?.pointId };
+    return { of, folders: [], proofs: new Map(), points: own, plan, history: [], frozenBy: collapse?.pointId, collapse };
   });
 }
 

@@ -21,7 +21,16 @@ function nightly(count: number, rest: (index: number) => Partial<RecoveryPoint> 
 
 function survey(points: RecoveryPoint[], policy: Policy = checklist, frozenBy?: string): DatabaseSurvey {
   const plan = planRetention(points, policy, { now: now.epochMilliseconds, timeZone: 'UTC' });
-  return { of: { database: 'shop', policy, collapseRatio: 0.5 }, folders: [], proofs: new Map(), points, plan, history: [], frozenBy };
+  return {
+    of: { database: 'shop', policy, collapseRatio: 0.5 },
+    folders: [],
+    proofs: new Map(),
+    points,
+    plan,
+    history: [],
+    frozenBy,
+    collapse: undefined,
+  };
 }
 
 describe('a forecast', () => {
