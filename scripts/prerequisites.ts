@@ -45,6 +45,7 @@ export const programs: readonly Prerequisite[] = [
   program('script', 'giving age a terminal to ask at', 'bsdutils'),
   program('pgbouncer', 'telling a connection pooler from a server'),
   program('gcc', "PostgreSQL's own regression database", 'gcc libc6-dev'),
+  program('promtool', 'the alert rules for Prometheus', 'prometheus'),
   program('bzip2', "PostgreSQL's own regression database"),
 ];
 
