@@ -28,8 +28,9 @@ export function attribution(
       if (!isJetbackupError(error, 'damaged', 'not-authentic', 'restore-failed', 'role-missing'))
         throw await asUnverified(error, sandbox, signal);
       const isOfTheStream = isJetbackupError(error, 'damaged', 'not-authentic');
+      if (!isOfTheStream && says(libraryMissing, error)) throw await asUnverified(error, sandbox, signal, LIBRARY_HINT);
       if (!isOfTheStream && isOlder) throw await asUnverified(error, sandbox, signal, OLDER_HINT);
-      if (!isOfTheStream && (isOfTheSandbox(error) || (await sandbox.trouble(signal)) !== undefined))
+      if (!isOfTheStream && (says(sandboxSymptoms, error) || (await sandbox.trouble(signal)) !== undefined))
         throw await asUnverified(error, sandbox, signal);
       return error;
     },
@@ -40,8 +41,14 @@ export function attribution(
 const sandboxSymptoms =
   /No space left on device|could not (?:extend|write|open|fsync|resize)[^:]*: |out of (?:shared )?memory|server closed the connection|terminating connection|the database system is|could not create locale|could not connect|Cannot allocate memory|Disk quota exceeded/i;
 
-function isOfTheSandbox(error: JetbackupError): boolean {
-  return sandboxSymptoms.test(error.message) || (error.cause !== undefined && sandboxSymptoms.test(messageOf(error.cause)));
+/** Functions in C keep the path of their library, which no dump holds (fmgr/dfmgr.c). */
+const libraryMissing = /could not (?:access file|load library)|incompatible library|could not find function "[^"]*" in file/;
+
+const LIBRARY_HINT =
+  'Functions of the database are in a library that the sandbox lacks, or has in another version. Name an image that has it: verify.image (JETBACKUP_SANDBOX_IMAGE). Or install it where the sandbox runs.';
+
+function says(symptoms: RegExp, error: JetbackupError): boolean {
+  return symptoms.test(error.message) || (error.cause !== undefined && symptoms.test(messageOf(error.cause)));
 }
 
 const ownCodes =

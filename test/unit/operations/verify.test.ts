@@ -216,6 +216,20 @@ describe('a verification that could not be made', () => {
       'unverified',
     ],
     [
+      'the image lacks the library of a function in C',
+      {
+        restorer: fakeRestorer({
+          restoreArchive: async () => {
+            throw new JetbackupError(
+              'restore-failed',
+              'restoring pre-data failed: ERROR:  could not access file "$libdir/house": No such file or directory',
+            );
+          },
+        }),
+      },
+      'unverified',
+    ],
+    [
       'a check cannot look',
       {
         checks: [
