@@ -7,8 +7,8 @@
  *
  * - jetadmin and torture are the fixtures of scripts/fixtures; regression is what PostgreSQL's own test suite leaves behind, whose
  *   functions in C need an image that has their library: one is built for the run, and removed after it.
- * - `local` runs on this machine where it has the server programs of that very major, else jetbackup itself runs in a container that
- *   has them, as it would on a host with that PostgreSQL.
+ * - For `local` jetbackup itself runs in a container of the source's image, as on a host with the programs of that very release: the
+ *   machine's own may be an older minor, which does not take everything that a newer one writes.
  */
 import { realpath, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -20,7 +20,6 @@ import { $ } from 'zx';
 import { type CliFolder, type CliResult, makeCliFolder } from '../test/support/cli.ts';
 import { clientTools } from '../test/support/client-tools.ts';
 import { type PostgresMajor, type PostgresServer, postgresImage, startPostgres } from '../test/support/postgres.ts';
-import { installedPrograms } from './client-tools.ts';
 import { loadJetAdmin, type SqlSession } from './fixtures/jetadmin.ts';
 import { loadRegression } from './fixtures/regression.ts';
 import { fetchRegressionSuite } from './fixtures/regression-suite.ts';
@@ -119,7 +118,7 @@ async function backUp(server: PostgresServer, database: Database): Promise<CliFo
   return folder;
 }
 
-async function main(): Promise<boolean> {
+async function main(signal: AbortSignal): Promise<boolean> {
   const { values } = parseArgs({
     options: {
       runs: { type: 'string', default: '50' },
@@ -133,7 +132,7 @@ async function main(): Promise<boolean> {
   await using stack = new AsyncDisposableStack();
   const lines: Line[] = [];
   for (const major of options.majors) {
-    const fetched = await fetchRegressionSuite(major, path.join(ROOT, '.tmp'), AbortSignal.timeout(300_000));
+    const fetched = await fetchRegressionSuite(major, path.join(ROOT, '.tmp'), AbortSignal.any([signal, AbortSignal.timeout(300_000)]));
     const suite = typeof fetched === 'string' ? fetched : undefined;
     if (typeof fetched !== 'string') console.log(`no regression database of ${major}: ${fetched.unavailable}`);
     const server = await startPostgres(major, { tmpfs: true });
@@ -145,23 +144,25 @@ async function main(): Promise<boolean> {
       stack.use(folder);
       const image = database === 'regression' ? await imageWithLibraries(major, suite ?? '') : postgresImage(major);
       if (image.startsWith(IMAGE)) stack.defer(async () => void (await $({ quiet: true, nothrow: true })`docker rmi ${image}`));
-      const programs = database === 'regression' ? undefined : await installedPrograms(major, ['initdb', 'postgres', 'pg_restore']);
       for (const sandbox of options.sandboxes) {
         const here = () => folder.start(['verify', '--sandbox', sandbox, '--json'], { JETBACKUP_SANDBOX_IMAGE: image }).ended;
-        const isInside = sandbox === 'local' && programs === undefined;
-        lines.push({ name: `${database} ${major} ${sandbox}`, verify: isInside ? () => verifyInside(image, major, folder) : here });
+        lines.push({
+          name: `${database} ${major} ${sandbox}`,
+          verify: sandbox === 'local' ? () => verifyInside(image, major, folder) : here,
+        });
       }
       console.log(`${new Date().toISOString().slice(11, 19)} ${database} of ${major} is backed up`);
     }
   }
-  return await soak(lines, options.runs);
+  return await soak(lines, options.runs, signal);
 }
 
-async function soak(lines: readonly Line[], runs: number): Promise<boolean> {
+async function soak(lines: readonly Line[], runs: number, signal: AbortSignal): Promise<boolean> {
   const rtos = new Map<string, number[]>(lines.map(({ name }) => [name, []]));
   const alarms: string[] = [];
   let worstSum = 0;
   for (let run = 0; run < runs; run += 1) {
+    signal.throwIfAborted();
     const line = lines[run % lines.length];
     if (line === undefined) throw new Error('there is nothing to verify');
     const { code, stdout, stderr } = await line.verify();
@@ -199,4 +200,6 @@ function spread(seconds: readonly number[]) {
   };
 }
 
-process.exitCode = (await main()) ? 0 : 1;
+const interrupted = new AbortController();
+process.once('SIGINT', () => interrupted.abort(new Error('interrupted')));
+process.exitCode = (await main(interrupted.signal)) ? 0 : 1;
