@@ -1,4 +1,5 @@
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
+import type { SandboxKind } from '../core/verification.ts';
 import { ProcessFailed } from '../platform/processes.ts';
 import { saidIn } from '../postgres/restore.ts';
 import type { Sandbox } from '../verify/sandbox.ts';
@@ -95,6 +96,17 @@ const ownCodes =
 const OLDER_HINT =
   'The sandbox is older than the server that was backed up, which may be why. Verify in one of the same minor version or newer: pull the image again, or update the PostgreSQL packages.';
 
+const AGAIN_HINT = 'The backup is neither proven nor found bad. Verify it again.';
+
+const full = /No space left on device|Disk quota exceeded|\b(?:is|are) full\b/;
+
+const roomHints: Readonly<Record<SandboxKind, string>> = {
+  container:
+    'The backup is neither proven nor found bad. Let the sandbox keep its data on disk (verify.storage: disk), raise verify.memory, or make room where the engine keeps its volumes (docker system df).',
+  local: 'The backup is neither proven nor found bad. Set verify.directory to a directory with more room, or make some there.',
+  server: 'The backup is neither proven nor found bad. Make room on that server, or verify elsewhere: --sandbox container or local.',
+};
+
 /**
  * The error as what it is for a verification: nothing is known. What has a code of its own for that keeps it. Only the first line is
  * recorded, and names nothing of the database: the server's own words come behind it.
@@ -102,8 +114,10 @@ const OLDER_HINT =
 export async function asUnverified(error: unknown, sandbox: Sandbox, signal: AbortSignal, remedy?: string): Promise<unknown> {
   if (isJetbackupError(error) && ownCodes.test(error.code)) return error;
   const trouble = await sandbox.trouble(signal).catch((cause: unknown) => messageOf(cause));
-  const own = isJetbackupError(error) ? error.hint : undefined;
-  const hint = remedy ?? own ?? 'The backup is neither proven nor found bad. Verify it again.';
+  // With trouble of the sandbox's own, what the step itself would advise (is the server running?) leads astray.
+  const own = isJetbackupError(error) && trouble === undefined ? error.hint : undefined;
+  const isFull = full.test(messageOf(error)) || (trouble !== undefined && full.test(trouble));
+  const hint = remedy ?? (isFull ? roomHints[sandbox.kind] : own) ?? AGAIN_HINT;
   const why = trouble === undefined ? '' : `: ${trouble}`;
   return new JetbackupError(
     'unverified',

@@ -30,9 +30,14 @@ export async function docker(): Promise<ContainerRuntimeClient['container']['doc
 }
 
 /** Whatever the engine has of a run, by name. */
-export async function partsOf(runId: Id): Promise<string[]> {
+export const partsOf = (runId: Id) => partsLabelled(`dev.jetbackup.sandbox=${runId}`);
+
+/** The same of all runs of a process of this machine. */
+export const partsOfProcess = (pid: number | undefined) => partsLabelled(`dev.jetbackup.sandbox.pid=${pid}`);
+
+async function partsLabelled(label: string): Promise<string[]> {
   const engine = await docker();
-  const filters = { label: [`dev.jetbackup.sandbox=${runId}`] };
+  const filters = { label: [label] };
   const [containers, { Volumes: volumes }, networks] = await Promise.all([
     engine.listContainers({ all: true, filters }),
     engine.listVolumes({ filters }),

@@ -1,5 +1,4 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { createConnection, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -8,6 +7,7 @@ import { type Id, newId } from '../../../src/core/ids.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { openClient } from '../../../src/postgres/connection.ts';
 import type { Sandbox } from '../../../src/verify/sandbox.ts';
+import { engineByTcp } from '../../support/engine-by-tcp.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { docker, partsOf, sandboxRequest, testSandboxes } from '../../support/sandboxes.ts';
 import { until } from '../../support/waiting.ts';
@@ -275,40 +275,3 @@ describe('a sandbox that cannot be had', () => {
     expect(await partsOf(runId)).toEqual([]);
   });
 });
-
-interface EngineByTcp extends AsyncDisposable {
-  readonly url: string;
-  stop(): Promise<void>;
-}
-
-/**
- * The engine at an address of its own, which can go away. `hidesRyuk`: who asks for all containers, as testcontainers does to find a
- * Ryuk that runs already, sees none, so that a Ryuk of one process does not wait for the others that are connected to it.
- */
-async function engineByTcp({ hidesRyuk = false } = {}): Promise<EngineByTcp> {
-  const { modem } = await docker();
-  const { socketPath, host, port } = modem as { socketPath?: string; host?: string; port?: number };
-  const open = new Set<Socket>();
-  const server = createServer((client) => {
-    const engine = socketPath === undefined ? createConnection(Number(port), host) : createConnection(socketPath);
-    for (const socket of [client, engine]) {
-      open.add(socket);
-      socket.on('error', () => {}).on('close', () => open.delete(socket));
-    }
-    engine.pipe(client);
-    client.on('data', (chunk) => {
-      const asksForAll = hidesRyuk && /^GET \/(v[\d.]+\/)?containers\/json\?? HTTP/.test(chunk.toString('latin1'));
-      if (asksForAll) client.write('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]');
-      else engine.write(chunk);
-    });
-    client.on('end', () => engine.end());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
-  const stop = async () => {
-    for (const socket of open) socket.destroy();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-  };
-  return { url: `tcp://127.0.0.1:${address.port}`, stop, [Symbol.asyncDispose]: stop };
-}

@@ -3,15 +3,16 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgresRestorer } from '../../../src/operations/restorer.ts';
 import { verifyBackup } from '../../../src/operations/verify.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
-import { parseConnection, withDatabase } from '../../../src/postgres/connection.ts';
+import { parseConnection } from '../../../src/postgres/connection.ts';
 import { findServerPrograms } from '../../../src/postgres/server-programs.ts';
-import type { Sandbox, SandboxProvider } from '../../../src/verify/sandbox.ts';
+import type { SandboxProvider } from '../../../src/verify/sandbox.ts';
 import { serverSandboxes } from '../../../src/verify/sandboxes/server.ts';
 import { createSample } from '../../support/installation.ts';
 import { createMemoryStore, type MemoryStore } from '../../support/memory-store.ts';
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
 import { leftOn, openWorkshop, type Workshop } from '../operations/operations.ts';
-import { localDeps, provider, query, request } from './local-sandboxes.ts';
+import { localDeps, provider, request } from './local-sandboxes.ts';
+import { asServer } from './standing-server.ts';
 
 const DATABASE = 'source';
 const never = new AbortController().signal;
@@ -47,23 +48,11 @@ async function verified(workshop: Workshop, sandboxes: SandboxProvider) {
   return { outcome, failed, restored, kind: sandbox?.kind, profile: sandbox?.profile };
 }
 
-/** A server of the very version of the sandbox. */
-const asServer = (sandbox: Sandbox): Pick<PostgresServer, 'major' | 'url' | 'query'> => {
-  const { hosts, user, password } = sandbox.settings;
-  return {
-    major: 15,
-    url: (database) => `postgres://${user}:${password?.reveal()}@/${database}?host=${encodeURIComponent(hosts[0]?.host ?? '')}`,
-    query: (sql, database = 'postgres') =>
-      query({ ...sandbox, settings: withDatabase(sandbox.settings, database) }, `SET search_path = public; ${sql}`),
-  };
-};
-
 it.skipIf(programs?.major !== 15)('a backup is proven in a cluster of this machine, of which nothing is left', async () => {
   const local = provider({ directory });
   await using source = await local.start(request({ major: 15 }), never);
   const server = asServer(source);
-  await query(source, `CREATE DATABASE ${DATABASE}`);
-  await createSample({ query: async (sql, database) => (database === undefined ? [] : await server.query(sql, database)) }, DATABASE, 1);
+  await createSample(server, DATABASE, 1);
   await using workshop = await openWorkshop(server, DATABASE);
   const before = await readdir(directory);
   expect(await verified(workshop, local)).toEqual({ outcome: 'proven', failed: [], restored: 'pass', kind: 'local', profile: 'fast' });
