@@ -148,6 +148,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { exclusively },
     { withHeartbeats },
     { createLastRunsReader },
+    { isBackedUpSince },
     { surveyStatus },
   ] = await Promise.all([
     import('./compose.ts'),
@@ -165,6 +166,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/exclusive.ts'),
     import('./operations/heartbeats.ts'),
     import('./operations/last-runs.ts'),
+    import('./operations/backed-up-since.ts'),
     import('./operations/status.ts'),
   ]);
   const { env, cwd } = platform;
@@ -186,6 +188,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
       exclusively,
       withHeartbeats,
       createHistory: createLastRunsReader,
+      isBackedUpSince,
       testAlerts,
     },
     async loadDaemon() {

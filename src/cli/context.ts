@@ -4,6 +4,7 @@ import type { Progress } from '../core/progress.ts';
 import type { runDaemon } from '../daemon/daemon.ts';
 import type { systemdNotifier } from '../daemon/notifier.ts';
 import type { AlertDeps, testAlerts } from '../operations/alerts.ts';
+import type { isBackedUpSince } from '../operations/backed-up-since.ts';
 import type { BackupDeps, BackupInput, backup } from '../operations/backup.ts';
 import type { ExclusiveDeps, exclusively } from '../operations/exclusive.ts';
 import type { ExportDeps, exportBackup } from '../operations/export.ts';
@@ -28,6 +29,7 @@ export interface Operations {
   readonly exclusively: typeof exclusively;
   readonly withHeartbeats: typeof withHeartbeats;
   readonly createHistory: typeof createLastRunsReader;
+  readonly isBackedUpSince: typeof isBackedUpSince;
   readonly backup: typeof backup;
   readonly planRestore: typeof planRestore;
   readonly restore: typeof restore;

@@ -107,6 +107,7 @@ const idle: Operations = {
   exclusively: unexpected('exclusively'),
   withHeartbeats: unexpected('withHeartbeats'),
   createHistory: unexpected('createHistory'),
+  isBackedUpSince: unexpected('isBackedUpSince'),
   verifyBackup: unexpected('verifyBackup'),
   testAlerts: unexpected('testAlerts'),
 };
