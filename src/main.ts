@@ -151,6 +151,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { createAlertRounds },
     { factsOf, storageFacts },
     { createLastRunsReader },
+    { isBackedUpSince },
     { surveyStatus },
   ] = await Promise.all([
     import('./compose.ts'),
@@ -171,6 +172,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/alert-rounds.ts'),
     import('./operations/alert-facts.ts'),
     import('./operations/last-runs.ts'),
+    import('./operations/backed-up-since.ts'),
     import('./operations/status.ts'),
   ]);
   const { env, cwd } = platform;
@@ -195,6 +197,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
       factsOf,
       storageFacts,
       createHistory: createLastRunsReader,
+      isBackedUpSince,
       testAlerts,
       listIncidents,
       acknowledgeIncidents,

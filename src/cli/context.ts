@@ -9,6 +9,7 @@ import type { acknowledgeIncidents, IncidentDeps, listIncidents } from '../opera
 import type { factsOf, storageFacts } from '../operations/alert-facts.ts';
 import type { createAlertRounds } from '../operations/alert-rounds.ts';
 import type { AlertDeps, testAlerts } from '../operations/alerts.ts';
+import type { isBackedUpSince } from '../operations/backed-up-since.ts';
 import type { BackupDeps, BackupInput, backup } from '../operations/backup.ts';
 import type { ExclusiveDeps, exclusively } from '../operations/exclusive.ts';
 import type { ExportDeps, exportBackup } from '../operations/export.ts';
@@ -36,6 +37,7 @@ export interface Operations {
   readonly factsOf: typeof factsOf;
   readonly storageFacts: typeof storageFacts;
   readonly createHistory: typeof createLastRunsReader;
+  readonly isBackedUpSince: typeof isBackedUpSince;
   readonly backup: typeof backup;
   readonly planRestore: typeof planRestore;
   readonly restore: typeof restore;

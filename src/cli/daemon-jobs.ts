@@ -1,5 +1,6 @@
 import { catalogue, isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import type { Start } from '../daemon/plan.ts';
+import { nextDue } from '../daemon/schedule.ts';
 import type { History, JobOutcome, JobRunner } from '../daemon/scheduler.ts';
 import type { Logger } from '../platform/logger.ts';
 import { backupInput } from './commands/backup.ts';
@@ -10,6 +11,7 @@ import { configuredDatabase, redactorOf, type Session } from './session.ts';
 import { type Verified, verifyAfter, verifyEach } from './verify-run.ts';
 
 const SUCCEEDED: JobOutcome = { result: 'succeeded', retryable: false };
+const ELSEWHERE: JobOutcome = { result: 'failed', retryable: true, elsewhere: true };
 
 /**
  * Does what is due with the same use cases as the command line, under a lease: of several daemons one does it, and the others, which
@@ -23,17 +25,16 @@ export function jobRunner(session: Session, { log, history }: { readonly log: Lo
       const say: Logger = (level, text, more = {}) => log(level, text, { ...fields, ...more });
       const own = sessionOf(session, say, signal);
       try {
-        return await beating(own, start, async () => {
-          if (job.operation === 'prune') return await prune(own);
-          return await exclusively(own, start, async () => {
-            if (await isDone(own, history, start)) {
-              say('info', 'another instance has done this');
-              return SUCCEEDED;
-            }
-            return await work(own, start);
-          });
+        return await exclusively(own, start, async () => {
+          if (await isDone(own, history, start)) {
+            say('info', 'another instance has done this');
+            return SUCCEEDED;
+          }
+          // Heartbeats hear of whoever does it alone, or one instance would tell them of a failure while another one works.
+          return await beating(own, start, () => work(own, start)).catch((error: unknown) => outcomeOf(error, say, signal));
         });
       } catch (error) {
+        if (isJetbackupError(error, 'locked') && !signal.aborted) return ELSEWHERE;
         return outcomeOf(error, say, signal);
       }
     },
@@ -61,14 +62,23 @@ function sessionOf(session: Session, say: Logger, signal: AbortSignal): Session 
   return { ...session, context: { ...context, signal }, output: own, ask: undefined };
 }
 
-function exclusively<T>({ context, composed, output }: Session, { job }: Start, work: () => Promise<T>): Promise<T> {
-  return context.operations.exclusively(composed.exclusiveDeps(output.progress.report), job, context.signal, work);
+function exclusively<T>({ context, composed, output }: Session, { job, dueAt }: Start, work: () => Promise<T>): Promise<T> {
+  // Has a lease of that name of its own, for prunes by hand too.
+  if (job.operation === 'prune') return work();
+  const following = nextDue(job.cron, job.zone, dueAt);
+  const periodMs = following === undefined ? Number.POSITIVE_INFINITY : following.epochMilliseconds - dueAt.epochMilliseconds;
+  const deps = composed.exclusiveDeps(output.progress.report);
+  return context.operations.exclusively(deps, { operation: job.operation, database: job.database, periodMs }, context.signal, work);
 }
 
 /** Whether somebody else's run stands for this due time: asked under the lease, so that it cannot be under way. */
-async function isDone({ context }: Session, history: History, { job, dueAt }: Start): Promise<boolean> {
+async function isDone({ context, composed }: Session, history: History, { job, dueAt }: Start): Promise<boolean> {
   const runs = (await history.read(context.clock.now(), context.signal)).of(job);
-  return runs.some(({ result, startedAt }) => result === 'succeeded' && startedAt.epochMilliseconds >= dueAt.epochMilliseconds);
+  if (runs.some(({ result, startedAt }) => result === 'succeeded' && startedAt.epochMilliseconds >= dueAt.epochMilliseconds)) return true;
+  if (job.operation !== 'backup' || job.database === null) return false;
+  // One that was killed between its commit and its record has left a whole backup.
+  const { store } = composed.listDeps();
+  return await context.operations.isBackedUpSince(store, { database: job.database, since: dueAt }, context.signal);
 }
 
 /** A heartbeat hears of a failure, and not why: what goes out of the house names nothing. */
@@ -83,6 +93,7 @@ function beating(session: Session, { job }: Start, work: () => Promise<JobOutcom
 }
 
 async function work(session: Session, { job }: Start): Promise<JobOutcome> {
+  if (job.operation === 'prune') return await prune(session);
   const database = job.database ?? '';
   return job.operation === 'backup' ? await backup(session, database) : await verify(session, database);
 }
@@ -132,7 +143,7 @@ function outcomeOf(error: unknown, say: Logger, signal: AbortSignal): JobOutcome
   const known = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
   if (signal.aborted) return { result: 'interrupted', retryable: false };
   const hint = known.hint === undefined ? '' : `; ${known.hint}`;
-  // Somebody else does it: that is how it should be.
+  // Somebody else is at the database, or at a prune: that is how it should be.
   say(known.code === 'locked' ? 'info' : 'error', `${known.message}${hint}`, { code: known.code });
   return { result: 'failed', retryable: catalogue[known.code].retryable };
 }

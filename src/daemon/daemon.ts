@@ -1,7 +1,7 @@
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import type { StatusReport } from '../operations/status.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
-import { within } from '../platform/deadline.ts';
+import { orAborted, within } from '../platform/deadline.ts';
 import type { Notifier } from './notifier.ts';
 import { createScheduler, type Scheduler, type SchedulerEvent } from './scheduler.ts';
 import type { Service } from './service.ts';
@@ -42,79 +42,137 @@ export interface DaemonDeps {
 export async function runDaemon(deps: DaemonDeps, signal: AbortSignal): Promise<void> {
   const { clock, log, notifier } = deps;
   const startedAt = clock.now();
-  let service = await deps.load();
-  let scheduler = schedulerOf(deps, service);
-  let newest: { readonly report: StatusReport; readonly at: Instant } | undefined;
-  let failure: JetbackupError | undefined;
-  const view = (): DaemonView => ({ startedAt, scheduler, report: () => newest });
-
+  let current = inForce(deps, await deps.load());
+  const view = (): DaemonView => {
+    const { scheduler, report } = current;
+    return { startedAt, scheduler, report };
+  };
   const ending = new AbortController();
   const stop = () => ending.abort(signal.reason);
   if (signal.aborted) stop();
   else signal.addEventListener('abort', stop, { once: true });
-
-  await using _served = await deps.serve(view);
-  const survey = async (): Promise<void> => {
-    try {
-      const report = await within(clock, SURVEY_MS, (limit) => service.survey(AbortSignal.any([limit, ending.signal])));
-      newest = { report, at: clock.now() };
-      failure = undefined;
-    } catch (error) {
-      failure = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
-      if (!ending.signal.aborted) log('warn', `where things stand could not be told: ${messageOf(error)}`);
-    }
-  };
-  const alert = async (): Promise<void> => {
-    const { alert: tell } = service;
-    if (tell === undefined) return;
-    const found = { report: isFresh(newest, clock.now()) ? newest?.report : undefined, failure, jobs: scheduler.status() };
-    try {
-      await within(clock, ALERT_MS, (limit) => tell(found, AbortSignal.any([limit, ending.signal])));
-    } catch (error) {
-      if (!ending.signal.aborted) log('warn', `alerts: ${messageOf(error)}`);
-    }
-  };
-
-  const beside = [
-    every(clock, SURVEY_EVERY_MS, ending.signal, survey),
-    every(clock, ALERT_EVERY_MS, ending.signal, alert),
-    notifier.watch(() => !scheduler.isStuck(), ending.signal),
-  ];
   try {
-    await notifier.ready();
-    for (;;) {
-      const running = scheduler.run(new AbortController().signal);
-      const next = await nextService(deps, ending.signal);
-      if (next === undefined) {
-        await notifier.stopping();
-        log('info', `stopping: jobs that run have ${Math.round(service.graceMs / 1000)} s to end`);
-        await scheduler.stop(service.graceMs);
-        await running;
-        return;
+    await using _served = await deps.serve(view);
+    const watching = notifier.watch(() => !current.scheduler.isStuck(), ending.signal);
+    try {
+      for (;;) {
+        await notifier.ready();
+        const next = await runUntilReload(deps, current, ending.signal);
+        if (next === undefined) return;
+        const old = current.service;
+        current = inForce(deps, next);
+        await old.close();
+        log('info', 'the new configuration is in force');
       }
-      await whileEnding(scheduler, running, service.graceMs, ending.signal);
-      const old = service;
-      service = next;
-      scheduler = schedulerOf(deps, service);
-      newest = undefined;
-      await old.close();
-      if (ending.signal.aborted) return;
-      log('info', 'the new configuration is in force');
-      await notifier.ready();
+    } finally {
+      ending.abort(signal.reason);
+      await watching;
     }
   } finally {
-    ending.abort(signal.reason);
     signal.removeEventListener('abort', stop);
-    await Promise.all(beside);
-    await service.close();
+    await current.service.close();
   }
+}
+
+/** One configuration at work. */
+interface InForce {
+  readonly service: Service;
+  readonly scheduler: Scheduler;
+  report(): ReturnType<DaemonView['report']>;
+  survey(signal: AbortSignal): Promise<void>;
+  alert(signal: AbortSignal): Promise<void>;
+}
+
+function inForce(deps: DaemonDeps, service: Service): InForce {
+  const { clock, log } = deps;
+  const scheduler = schedulerOf(deps, service);
+  let newest: ReturnType<DaemonView['report']>;
+  let failure: JetbackupError | undefined;
+  const told = async (what: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      if (!signal.aborted) log('warn', `${what}${messageOf(error)}`);
+    }
+  };
+  return {
+    service,
+    scheduler,
+    report: () => newest,
+    survey: (signal) =>
+      told('where things stand could not be told: ', signal, async () => {
+        try {
+          const report = await bounded(clock, SURVEY_MS, signal, (limit) => service.survey(limit));
+          newest = { report, at: clock.now() };
+          failure = undefined;
+        } catch (error) {
+          failure = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
+          throw error;
+        }
+      }),
+    alert: (signal) =>
+      told('alerts: ', signal, async () => {
+        const found = {
+          report: isFresh(newest, clock.now()) ? newest?.report : undefined,
+          last: newest?.report,
+          failure,
+          jobs: scheduler.status(),
+        };
+        await bounded(clock, ALERT_MS, signal, async (limit) => service.alert?.(found, limit));
+      }),
+  };
+}
+
+/** What the next good configuration makes, when nothing of this one runs any more; undefined when the daemon is to end. */
+async function runUntilReload(deps: DaemonDeps, current: InForce, signal: AbortSignal): Promise<Service | undefined> {
+  const { clock } = deps;
+  const { service, scheduler } = current;
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
+  const beside = [every(clock, SURVEY_EVERY_MS, either, current.survey)];
+  if (service.alert !== undefined) beside.push(every(clock, ALERT_EVERY_MS, either, current.alert));
+  const running = scheduler.run(new AbortController().signal);
+  let stopping: Promise<void> | undefined;
+  const stop = () => {
+    stopping ??= stopJobs(deps, current);
+  };
+  try {
+    // The scheduler ends by itself only where it fails, which then ends the daemon.
+    const next = await Promise.race([nextService(deps, signal), running.then(() => undefined)]);
+    signal.addEventListener('abort', stop, { once: true });
+    if (next === undefined || signal.aborted) stop();
+    else await scheduler.stop(NO_LIMIT_MS);
+    await running;
+    await stopping;
+    if (next === undefined || !signal.aborted) return next;
+    await next.close();
+    return undefined;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    over.abort();
+    await Promise.all(beside);
+  }
+}
+
+async function stopJobs({ log, notifier }: DaemonDeps, { scheduler, service: { graceMs } }: InForce): Promise<void> {
+  // First, so that nothing begins while the service manager is told.
+  const stopped = scheduler.stop(graceMs);
+  log('info', `stopping: jobs that run have ${Math.round(graceMs / 1000)} s to end`);
+  await notifier.stopping();
+  await stopped;
 }
 
 /** What the next good configuration makes; undefined when the daemon is to end. A bad one is refused, and the old one goes on. */
 async function nextService({ reloadWanted, notifier, load, log }: DaemonDeps, signal: AbortSignal): Promise<Service | undefined> {
   for (;;) {
-    const why = await reloadWanted(signal).catch(() => undefined);
-    if (why === undefined || signal.aborted) return undefined;
+    let why: string;
+    try {
+      why = await reloadWanted(signal);
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    }
+    if (signal.aborted) return undefined;
     await notifier.reloading();
     log('info', `reading the configuration again: ${why}`);
     try {
@@ -130,18 +188,6 @@ async function nextService({ reloadWanted, notifier, load, log }: DaemonDeps, si
 /** The longest that a timer can wait, ms. */
 const NO_LIMIT_MS = 2_000_000_000;
 
-/** Lets what runs end; a signal in the middle leaves it its grace only. */
-async function whileEnding(scheduler: Scheduler, running: Promise<void>, graceMs: number, signal: AbortSignal): Promise<void> {
-  const hurry = () => void scheduler.stop(graceMs);
-  signal.addEventListener('abort', hurry, { once: true });
-  try {
-    await scheduler.stop(signal.aborted ? graceMs : NO_LIMIT_MS);
-    await running;
-  } finally {
-    signal.removeEventListener('abort', hurry);
-  }
-}
-
 function schedulerOf({ clock, host, onEvent: tell }: DaemonDeps, service: Service): Scheduler {
   const { runner, history, ...options } = service.scheduler;
   const onEvent = (event: SchedulerEvent) => {
@@ -152,11 +198,19 @@ function schedulerOf({ clock, host, onEvent: tell }: DaemonDeps, service: Servic
 }
 
 /** At once and then again and again; resolves after the signal, when the last one has ended. `work` does not throw. */
-async function every(clock: Clock, ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+async function every(clock: Clock, ms: number, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   while (!signal.aborted) {
-    await work();
+    await work(signal);
     await clock.sleep(ms, signal).catch(() => {});
   }
+}
+
+/** Ends with the signal too, also where the work does not heed it: the end of the daemon waits for no store that hangs. */
+async function bounded<T>(clock: Clock, ms: number, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return await within(clock, ms, (limit) => {
+    const either = AbortSignal.any([limit, signal]);
+    return orAborted(work(either), either);
+  });
 }
 
 function isFresh(newest: { readonly at: Instant } | undefined, now: Instant): boolean {

@@ -10,6 +10,8 @@ import { createRunMemory } from './run-memory.ts';
 export interface JobOutcome {
   readonly result: PastRun['result'];
   readonly retryable: boolean;
+  /** Nothing was done, and no record left: somebody else is doing it. It is looked at again soon, and counts as no attempt. */
+  readonly elsewhere?: boolean;
 }
 
 /** Runs one job to its end, leaves its run record, and tells how it went; after an abort it cleans up first. It does not throw. */
@@ -31,6 +33,8 @@ export interface History {
 export type SchedulerEvent =
   | { readonly type: 'started'; readonly start: Start }
   | { readonly type: 'finished'; readonly start: Start; readonly outcome: JobOutcome; readonly ms: number }
+  /** Somebody else is doing what was started. Told once; when they have ended, or died, it comes to `finished`. */
+  | { readonly type: 'elsewhere'; readonly start: Start }
   | { readonly type: 'report'; readonly report: Report }
   /** The machine slept, or somebody set its clock: by so much it differs from the time that was waited, ms. */
   | { readonly type: 'clock-moved'; readonly ms: number }
@@ -69,7 +73,7 @@ export interface Scheduler {
   status(): readonly JobStatus[];
   /** When it last looked at the clock; undefined before the first time. */
   lastTick(): Instant | undefined;
-  /** It has not looked for three minutes, by the monotonic clock: something blocks the process. */
+  /** It has not looked for three minutes, by the monotonic clock: something blocks the process. One that is being stopped need not look. */
   isStuck(): boolean;
 }
 
@@ -81,6 +85,8 @@ const CLOCK_MOVED_MS = 60_000;
 /** Run records are read again before anything is started, if this is how long ago it was; and may take so long, ms. */
 const HISTORY_FRESH_MS = 60_000;
 const HISTORY_MS = 30_000;
+/** What somebody else does is looked at again after a quarter of the time that it has taken by then, within these, ms. */
+const LOOK_AGAIN_MS = { least: 5_000, share: 4, most: 60_000 };
 
 /** Starts each job when daemon/plan.ts says so, and no more than `parallel` at once. */
 export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions): Scheduler {
@@ -90,6 +96,8 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
   const running = new Map<string, { readonly start: Start; readonly startedAt: Instant; readonly done: Promise<void> }>();
   const aborting = new AbortController();
   const reported = new Map<string, string>();
+  /** Jobs that somebody else does: since when, and when to look again, by the monotonic clock. */
+  const elsewhere = new Map<string, { readonly sinceMs: number; readonly againMs: number }>();
   let past: Awaited<ReturnType<History['read']>> | undefined;
   let readAt: { readonly ms: number; readonly now: Instant } | undefined;
   let plans: readonly JobPlan[] = [];
@@ -129,7 +137,7 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
   async function tick(): Promise<void> {
     let now = look();
     plans = think(now);
-    const wanted = plans.some(({ start }) => start !== undefined && hasRoom(start.job));
+    const wanted = plans.some(({ start }) => start !== undefined && mayBegin(start.job));
     if (readAt === undefined || (wanted && clock.monotonicMs() - readAt.ms > HISTORY_FRESH_MS)) {
       await readHistory(now);
       now = look();
@@ -137,7 +145,7 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
     }
     for (const report of plans.flatMap(({ reports }) => reports)) tell(report);
     if (stopping) return;
-    for (const { start } of inOrder(plans)) if (start !== undefined && hasRoom(start.job)) begin(start, now);
+    for (const { start } of inOrder(plans)) if (start !== undefined && mayBegin(start.job)) begin(start, now);
   }
 
   async function readHistory(now: Instant): Promise<void> {
@@ -161,7 +169,8 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
     onEvent({ type: 'report', report });
   }
 
-  function hasRoom(job: Job): boolean {
+  function mayBegin(job: Job): boolean {
+    if (clock.monotonicMs() < (elsewhere.get(job.id)?.againMs ?? 0)) return false;
     const others = [...running.values()].map(({ start }) => start.job);
     return others.length < parallel && !others.some(({ id, database }) => id === job.id || database === job.database);
   }
@@ -177,24 +186,50 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
       }
       // Times of the wall clock may have been set meanwhile; how long it took was not.
       const ms = clock.monotonicMs() - from;
-      memory.add(start.job, { dueAt: start.dueAt, startedAt: now, endedAt: clock.now(), ms, outcome });
       running.delete(start.job.id);
-      onEvent({ type: 'finished', start, outcome, ms });
+      if (outcome.elsewhere === true) {
+        if (isFirst) onEvent({ type: 'elsewhere', start });
+        lookAgain(start.job);
+      } else {
+        elsewhere.delete(start.job.id);
+        memory.add(start.job, { dueAt: start.dueAt, startedAt: now, endedAt: clock.now(), ms, outcome });
+        onEvent({ type: 'finished', start, outcome, ms });
+      }
       wake.resolve();
     };
-    onEvent({ type: 'started', start });
+    const isFirst = !elsewhere.has(start.job.id);
+    if (isFirst) onEvent({ type: 'started', start });
     // In the next turn, so that it is among the running before it can end.
     running.set(start.job.id, { start, startedAt: now, done: Promise.resolve().then(work) });
   }
 
+  /** Until its holder has ended, or can be followed because it is dead. */
+  function lookAgain({ id }: Job): void {
+    const ms = clock.monotonicMs();
+    const { sinceMs } = elsewhere.get(id) ?? { sinceMs: ms };
+    const { least, share, most } = LOOK_AGAIN_MS;
+    elsewhere.set(id, { sinceMs, againMs: ms + Math.min(most, Math.max(least, (ms - sinceMs) / share)) });
+  }
+
   /** Until something starts by itself, and a minute at most; or until `wake`. */
   async function sleep(): Promise<void> {
-    const now = clock.now().epochMilliseconds;
-    const soonest = Math.min(...plans.map(({ next }) => next?.at.epochMilliseconds ?? Number.POSITIVE_INFINITY));
+    const [now, ms] = [clock.now().epochMilliseconds, clock.monotonicMs()];
+    const waits = plans.map(({ next, start }) => {
+      if (next !== undefined) return next.at.epochMilliseconds - now;
+      const againMs = start === undefined ? undefined : elsewhere.get(start.job.id)?.againMs;
+      return againMs === undefined || againMs <= ms ? Number.POSITIVE_INFINITY : againMs - ms;
+    });
     const over = new AbortController();
-    await Promise.race([clock.sleep(Math.min(longestSleepMs, Math.max(1, soonest - now)), over.signal), wake.promise]);
+    await Promise.race([clock.sleep(Math.min(longestSleepMs, Math.max(1, Math.min(...waits))), over.signal), wake.promise]);
     over.abort();
     wake = Promise.withResolvers();
+  }
+
+  /** For another job to end, or for somebody else who does it. */
+  function waitingOf(start: Start): JobStatus['next'] {
+    const leftMs = (elsewhere.get(start.job.id)?.againMs ?? 0) - clock.monotonicMs();
+    if (leftMs > 0) return { ...start, why: 'retry', at: clock.now().add({ milliseconds: Math.ceil(leftMs) }) };
+    return { ...start, at: ticked?.now ?? start.dueAt };
   }
 
   async function allDone(): Promise<void> {
@@ -236,7 +271,7 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
     status: () =>
       plans.map(({ job, next, start }) => {
         const now = running.get(job.id);
-        const waiting = start === undefined ? next : { ...start, at: ticked?.now ?? start.dueAt };
+        const waiting = start === undefined ? next : waitingOf(start);
         return {
           job,
           running: now === undefined ? undefined : { dueAt: now.start.dueAt, why: now.start.why, startedAt: now.startedAt },
@@ -244,7 +279,7 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
         };
       }),
     lastTick: () => ticked?.now,
-    isStuck: () => ticked !== undefined && clock.monotonicMs() - ticked.ms > longestSleepMs + STUCK_MS,
+    isStuck: () => !stopping && ticked !== undefined && clock.monotonicMs() - ticked.ms > longestSleepMs + STUCK_MS,
   };
 }
 

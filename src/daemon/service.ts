@@ -6,6 +6,8 @@ import type { JobStatus, SchedulerDeps, SchedulerEvent, SchedulerOptions } from 
 export interface Found {
   /** Undefined: the last survey failed, or is too old to go by. */
   readonly report: StatusReport | undefined;
+  /** The last that could be made, however old: what was missed then is missed all the more now. */
+  readonly last: StatusReport | undefined;
   /** Why the last survey failed. */
   readonly failure: JetbackupError | undefined;
   readonly jobs: readonly JobStatus[];

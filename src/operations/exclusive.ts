@@ -7,6 +7,9 @@ import type { ObjectStore } from '../storage/store.ts';
 
 /** Renewed every third of it; whoever dies is followed after two of it, ms. */
 const TTL_MS = 60_000;
+const LEAST_TTL_MS = 10_000;
+/** A job that comes back soon cannot wait for a dead one as long: within a third of its period somebody else is at it. */
+const TTLS_IN_PERIOD = 6;
 const LONGEST_NAME = 63;
 
 export interface ExclusiveDeps {
@@ -31,22 +34,30 @@ export function jobLease(operation: string, database: string | null): string {
  */
 export async function exclusively<T>(
   { store, clock, log, host }: ExclusiveDeps,
-  { operation, database }: { readonly operation: string; readonly database: string | null },
+  {
+    operation,
+    database,
+    periodMs = Number.POSITIVE_INFINITY,
+  }: {
+    readonly operation: string;
+    readonly database: string | null;
+    /** From one due time of this job to the next, ms. Default: so long that it does not matter. */
+    readonly periodMs?: number;
+  },
   signal: AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {
   const name = jobLease(operation, database);
-  const lease = await acquireLease({ store, clock }, { name, holder: `${operation} on ${host}`, ttlMs: TTL_MS }, signal).catch(
-    (error: unknown) => {
-      if (!isJetbackupError(error, 'storage-denied')) throw error;
-      log({
-        type: 'warning',
-        text: `nothing keeps another ${operation} of ${database ?? 'all databases'} from running at the same time: ${error.message}`,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
-      });
-      return undefined;
-    },
-  );
+  const ttlMs = Math.min(TTL_MS, Math.max(LEAST_TTL_MS, Math.floor(periodMs / TTLS_IN_PERIOD)));
+  const lease = await acquireLease({ store, clock }, { name, holder: `${operation} on ${host}`, ttlMs }, signal).catch((error: unknown) => {
+    if (!isJetbackupError(error, 'storage-denied')) throw error;
+    log({
+      type: 'warning',
+      text: `nothing keeps another ${operation} of ${database ?? 'all databases'} from running at the same time: ${error.message}`,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    });
+    return undefined;
+  });
   try {
     return await work();
   } finally {

@@ -1,10 +1,10 @@
-import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { readHttpSettings } from '../../config/http.ts';
 import { scheduledJobs } from '../../config/schedule.ts';
 import { nextDue } from '../../daemon/schedule.ts';
 import type { SchedulerEvent } from '../../daemon/scheduler.ts';
 import { createLogger, type Logger } from '../../platform/logger.ts';
+import { watchForReload } from '../daemon-reload.ts';
 import { daemonService } from '../daemon-service.ts';
 import { reportText } from '../daemon-words.ts';
 import { lineProgress } from '../progress.ts';
@@ -52,15 +52,19 @@ async function showSchedule({ config, context, output }: Session): Promise<Outco
   };
 }
 
-/** How often the configuration file is looked at, ms: renames, network file systems and ConfigMaps tell nobody. */
-const LOOK_MS = 10_000;
-
 async function runService(first: Session): Promise<Outcome> {
   const { context, output } = first;
   const { clock, streams, env } = context;
   output.progress.end();
   const isTerminal = streams.stderr.isTTY === true && env['JETBACKUP_LOG'] !== 'json';
-  let redact = redactorOf(first.config);
+  // Jobs of an old configuration may still run, and a refused one may be quoted: what was a secret once stays one.
+  const secrets = new Set<string>();
+  const redactorWith = (config: Session['config']) => {
+    const redactor = redactorOf(config, [...secrets]);
+    for (const secret of config.secrets) secrets.add(secret.reveal());
+    return redactor;
+  };
+  let redact = redactorWith(first.config);
   const log: Logger = createLogger({
     level: 'info',
     format: isTerminal ? 'text' : 'json',
@@ -72,6 +76,7 @@ async function runService(first: Session): Promise<Outcome> {
   const { runDaemon, systemdNotifier, serveHttp, createRunCounter } = await context.loadDaemon();
   const counter = createRunCounter();
   const { http } = first.config;
+  using reload = await watchForReload(context, first.config.path);
   log('info', `jetbackup ${context.version} watches the schedules of ${first.config.databases.length} database(s)`);
   await runDaemon(
     {
@@ -86,7 +91,7 @@ async function runService(first: Session): Promise<Outcome> {
         // The first one has been read already, and what is wrong with it was told as of any command.
         const opened = session ?? (await openSession(context, output, first.file));
         session = undefined;
-        redact = redactorOf(opened.config);
+        if (opened !== first) redact = redactorWith(opened.config);
         try {
           return await daemonService(opened, log);
         } catch (error) {
@@ -94,7 +99,7 @@ async function runService(first: Session): Promise<Outcome> {
           throw error;
         }
       },
-      reloadWanted: (signal) => reloadWanted(first, signal),
+      reloadWanted: (signal) => reload.wanted(signal),
       notifier: systemdNotifier({ processes: context.processes, clock, onFailure: (text) => log('warn', text) }, env),
       async serve(view) {
         if (http === undefined) return { [Symbol.asyncDispose]: async () => {} };
@@ -110,37 +115,6 @@ async function runService(first: Session): Promise<Outcome> {
   return { kind: 'silent', document: { command: 'daemon', dryRun: false, jobs: [] }, text: '' };
 }
 
-/** SIGHUP, or a file that is no longer as it was. */
-async function reloadWanted({ context, config }: Session, signal: AbortSignal): Promise<string> {
-  const before = await marks(config.path);
-  const hungUp = Promise.withResolvers<string>();
-  using _listening = context.onHangup(() => hungUp.resolve('SIGHUP'));
-  const stop = new AbortController();
-  const either = AbortSignal.any([signal, stop.signal]);
-  const changed = async (): Promise<string> => {
-    for (;;) {
-      await context.clock.sleep(LOOK_MS, either);
-      if ((await marks(config.path)) !== before) return `${config.path} has changed`;
-    }
-  };
-  try {
-    return await Promise.race([hungUp.promise, changed()]);
-  } finally {
-    stop.abort();
-  }
-}
-
-/** Of a file: another one has others. */
-async function marks(path: string | undefined): Promise<string> {
-  if (path === undefined) return '';
-  try {
-    const { ino, size, mtimeMs } = await stat(path);
-    return `${ino} ${size} ${mtimeMs}`;
-  } catch {
-    return 'missing';
-  }
-}
-
 function tell(event: SchedulerEvent, log: Logger, timeZone: string): void {
   switch (event.type) {
     case 'started':
@@ -154,6 +128,9 @@ function tell(event: SchedulerEvent, log: Logger, timeZone: string): void {
         job: event.start.job.id,
         ms: Math.round(event.ms),
       });
+      break;
+    case 'elsewhere':
+      log('info', `${event.start.job.id} is being done by another instance`, { job: event.start.job.id });
       break;
     case 'report':
       log('warn', reportText(event.report, timeZone), { job: event.report.job.id });

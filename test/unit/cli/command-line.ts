@@ -110,6 +110,7 @@ const idle: Operations = {
   factsOf: unexpected('factsOf'),
   storageFacts: unexpected('storageFacts'),
   createHistory: unexpected('createHistory'),
+  isBackedUpSince: unexpected('isBackedUpSince'),
   verifyBackup: unexpected('verifyBackup'),
   testAlerts: unexpected('testAlerts'),
   listIncidents: unexpected('listIncidents'),
