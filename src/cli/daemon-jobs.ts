@@ -25,13 +25,14 @@ export function jobRunner(session: Session, { log, history }: { readonly log: Lo
       const say: Logger = (level, text, more = {}) => log(level, text, { ...fields, ...more });
       const own = sessionOf(session, say, signal);
       try {
-        return await exclusively(own, start, async () => {
-          if (await isDone(own, history, start)) {
+        return await exclusively(own, start, async (kept) => {
+          const mine = { ...own, context: { ...own.context, signal: kept } };
+          if (await isDone(mine, history, start)) {
             say('info', 'another instance has done this');
             return SUCCEEDED;
           }
           // Heartbeats hear of whoever does it alone, or one instance would tell them of a failure while another one works.
-          return await beating(own, start, () => work(own, start)).catch((error: unknown) => outcomeOf(error, say, signal));
+          return await beating(mine, start, () => work(mine, start)).catch((error: unknown) => outcomeOf(error, say, signal));
         });
       } catch (error) {
         if (isJetbackupError(error, 'locked') && !signal.aborted) return ELSEWHERE;
@@ -62,9 +63,13 @@ function sessionOf(session: Session, say: Logger, signal: AbortSignal): Session 
   return { ...session, context: { ...context, signal }, output: own, ask: undefined };
 }
 
-function exclusively<T>({ context, composed, output }: Session, { job, dueAt }: Start, work: () => Promise<T>): Promise<T> {
+function exclusively<T>(
+  { context, composed, output }: Session,
+  { job, dueAt }: Start,
+  work: (kept: AbortSignal) => Promise<T>,
+): Promise<T> {
   // Has a lease of that name of its own, for prunes by hand too.
-  if (job.operation === 'prune') return work();
+  if (job.operation === 'prune') return work(context.signal);
   const following = nextDue(job.cron, job.zone, dueAt);
   const periodMs = following === undefined ? Number.POSITIVE_INFINITY : following.epochMilliseconds - dueAt.epochMilliseconds;
   const deps = composed.exclusiveDeps(output.progress.report);
@@ -108,13 +113,32 @@ async function backup(session: Session, database: string): Promise<JobOutcome> {
   if (config.verify.afterBackup) await verifyAfter(session, [manifest]);
   if (config.daemon.prune === 'after-backup') {
     try {
-      await pruneDatabases(session, [database], false);
+      await pruneInTurn(session, database);
     } catch (error) {
       if (context.signal.aborted) throw error;
       output.failure('pruning after the backup: ', error);
     }
   }
   return SUCCEEDED;
+}
+
+/** How long a prune waits for another one of this repository, and how often it looks, ms. */
+const PRUNE_WAITS_MS = 15 * 60_000;
+const PRUNE_LOOKS_MS = 15_000;
+
+/** Two databases that are backed up at the same time are pruned one after the other. */
+async function pruneInTurn(session: Session, database: string): Promise<void> {
+  const { clock, signal } = session.context;
+  const started = clock.monotonicMs();
+  for (;;) {
+    try {
+      await pruneDatabases(session, [database], false);
+      return;
+    } catch (error) {
+      if (!isJetbackupError(error, 'locked') || clock.monotonicMs() - started > PRUNE_WAITS_MS) throw error;
+      await clock.sleep(PRUNE_LOOKS_MS, signal);
+    }
+  }
 }
 
 async function verify(session: Session, database: string): Promise<JobOutcome> {

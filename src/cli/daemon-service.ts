@@ -1,6 +1,8 @@
 import { scheduledJobs } from '../config/schedule.ts';
 import type { Report } from '../daemon/plan.ts';
+import type { SchedulerEvent } from '../daemon/scheduler.ts';
 import type { Found, Service } from '../daemon/service.ts';
+import type { StatusReport } from '../operations/status.ts';
 import type { Logger } from '../platform/logger.ts';
 import { jobRunner } from './daemon-jobs.ts';
 import type { Session } from './session.ts';
@@ -23,9 +25,7 @@ export async function daemonService(session: Session, log: Logger): Promise<Serv
   return {
     scheduler: { jobs, parallel: config.daemon.parallel, runner: jobRunner(session, { log, history }), history },
     graceMs: config.daemon.graceMs,
-    note: (event) => {
-      if (event.type === 'report') alarms?.note(event.report);
-    },
+    note: (event) => alarms?.note(event),
     survey: (signal) =>
       operations.surveyStatus(remembering, { databases: config.databases, retention: composed.retentionInput(names) }, signal),
     alert: alarms?.tell,
@@ -40,7 +40,7 @@ export async function daemonService(session: Session, log: Logger): Promise<Serv
 type Missed = Extract<Report, { kind: 'missed' }>;
 
 interface Alarms {
-  note(report: Report): void;
+  note(event: SchedulerEvent): void;
   tell(found: Found, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
@@ -54,17 +54,21 @@ function alarmsOf({ config, composed, context }: Session, log: Logger): Alarms |
   const rounds = operations.createAlertRounds(deps, { targets: deps.targets, policy, holder: `daemon on ${context.host}` });
   const missed = new Map<string, Missed>();
   return {
-    note(report) {
-      if (report.kind === 'missed' && !report.caughtUp) missed.set(report.job.id, report);
+    note(event) {
+      if (event.type === 'report' && event.report.kind === 'missed' && !event.report.caughtUp)
+        missed.set(event.report.job.id, event.report);
+      if (event.type === 'finished' && event.outcome.result === 'succeeded') missed.delete(event.start.job.id);
     },
-    async tell({ report, failure, jobs }, signal) {
+    async tell({ report, last, failure, jobs }, signal) {
       const storage = await operations.storageFacts(deps, { report, failure }, signal);
-      const facts = operations.factsOf(report, {
+      let facts = operations.factsOf(report, {
         now: clock.now(),
         databases: config.databases,
         schedule: { jobs, missed: [...missed.values()] },
         storage,
       });
+      // No newer one can be seen, but what was the newest grows no younger: an outage must not keep its age from being told.
+      if (report === undefined && last !== undefined) facts = { ...facts, databases: facts.databases.map((one) => ageing(one, last)) };
       const { deliveries, error, damaged } = await rounds.round(facts, signal);
       if (damaged !== undefined) log('warn', `what was told before could not be read, so what is wrong is told again: ${damaged}`);
       if (error !== undefined) log('warn', `alerts: ${error.message}`, { code: error.code });
@@ -78,4 +82,12 @@ function alarmsOf({ config, composed, context }: Session, log: Logger): Alarms |
       await rounds[Symbol.asyncDispose]();
     },
   };
+}
+
+type DatabaseFacts = ReturnType<Session['context']['operations']['factsOf']>['databases'][number];
+
+/** The newest recovery points of an earlier report, where they are older than what is promised: only that can be told by it. */
+function ageing(facts: DatabaseFacts, { databases }: StatusReport): DatabaseFacts {
+  const at = databases.find(({ database }) => database === facts.name)?.newest?.at;
+  return at === undefined || facts.newestPoint !== undefined ? facts : { ...facts, newestPoint: at };
 }

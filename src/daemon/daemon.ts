@@ -9,6 +9,9 @@ import type { Service } from './service.ts';
 /** A report of where things stand is made so often, ms: what an objective misses shows within a minute. */
 const SURVEY_EVERY_MS = 30_000;
 const ALERT_EVERY_MS = 60_000;
+/** What takes long is done less often: it pauses for so many times as long, up to this, ms. */
+const PAUSE_SHARE = 2;
+const LONGEST_PAUSE_MS = 120_000;
 /** One report, and one round of alerts, may take so long; a store that hangs must not keep the next from being tried. */
 const SURVEY_MS = 120_000;
 const ALERT_MS = 300_000;
@@ -200,8 +203,11 @@ function schedulerOf({ clock, host, onEvent: tell }: DaemonDeps, service: Servic
 /** At once and then again and again; resolves after the signal, when the last one has ended. `work` does not throw. */
 async function every(clock: Clock, ms: number, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   while (!signal.aborted) {
+    const started = clock.monotonicMs();
     await work(signal);
-    await clock.sleep(ms, signal).catch(() => {});
+    // Of a large repository over a slow line one looks less often, and does not spend the day with looking.
+    const took = clock.monotonicMs() - started;
+    await clock.sleep(Math.min(LONGEST_PAUSE_MS, Math.max(ms, PAUSE_SHARE * took)), signal).catch(() => {});
   }
 }
 

@@ -172,7 +172,13 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
   function mayBegin(job: Job): boolean {
     if (clock.monotonicMs() < (elsewhere.get(job.id)?.againMs ?? 0)) return false;
     const others = [...running.values()].map(({ start }) => start.job);
-    return others.length < parallel && !others.some(({ id, database }) => id === job.id || database === job.database);
+    // A verification takes hours: beside it there is always room for a backup, also of the database that it is about.
+    const isVerify = job.operation === 'verify';
+    const verifying = others.filter(({ operation }) => operation === 'verify').length;
+    const room = isVerify ? Math.min(parallel - others.length, Math.max(1, parallel - 1) - verifying) : parallel - others.length;
+    const clashes = ({ id, operation, database }: Job) =>
+      id === job.id || (database === job.database && (operation === 'verify') === isVerify);
+    return room > 0 && !others.some(clashes);
   }
 
   function begin(start: Start, now: Instant): void {
@@ -284,9 +290,11 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
 }
 
 const urgency: Readonly<Record<Why, number>> = { due: 0, retry: 1, 'catch-up': 2 };
-/** Where there is no room for all: what is due now first; then what was due first. */
+const importance: Readonly<Record<Job['operation'], number>> = { backup: 0, restore: 0, prune: 1, verify: 2, drill: 2 };
+/** Where there is no room for all: backups first; then what is due now; then what was due first. */
 function inOrder(plans: readonly JobPlan[]): readonly JobPlan[] {
   const rank = ({ start }: JobPlan) => (start === undefined ? 3 : urgency[start.why]);
   const due = ({ start }: JobPlan) => start?.dueAt.epochMilliseconds ?? 0;
-  return plans.toSorted((a, b) => rank(a) - rank(b) || due(a) - due(b));
+  const what = ({ job }: JobPlan) => importance[job.operation];
+  return plans.toSorted((a, b) => what(a) - what(b) || rank(a) - rank(b) || due(a) - due(b));
 }

@@ -165,7 +165,8 @@ function scheduleFacts(
     if (running !== undefined) return { overdueSince: null };
     const waits = next !== undefined && next.why !== 'retry' && Temporal.Instant.compare(next.at, now) <= 0;
     const left = missed.findLast(({ job }) => job.operation === operation && job.database === database)?.dueAt;
-    const isLeft = left !== undefined && !ranSince(status, operation, left);
+    // Whether something has run since is not known while the records cannot be read.
+    const isLeft = left !== undefined && status !== undefined && !ranSince(status, operation, left);
     const overdueSince = waits ? next.dueAt : isLeft ? left : null;
     return { next: next?.at, overdueSince };
   };

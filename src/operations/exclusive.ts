@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isJetbackupError } from '../core/errors.ts';
 import type { Progress } from '../core/progress.ts';
 import type { Clock } from '../platform/clock.ts';
-import { acquireLease } from '../storage/lease.ts';
+import { acquireLease, type Lease } from '../storage/lease.ts';
 import type { ObjectStore } from '../storage/store.ts';
 
 /** Renewed every third of it; whoever dies is followed after two of it, ms. */
@@ -27,9 +27,22 @@ export function jobLease(operation: string, database: string | null): string {
   return `${operation}-${createHash('sha256').update(name).digest('hex').slice(0, 32)}`;
 }
 
+/** Somebody else may begin as soon as the lease is lost (the machine slept, the store was away): so what runs under it ends then. */
+async function whileHeld(clock: Clock, lease: Lease, ttlMs: number, over: AbortController): Promise<void> {
+  while (!over.signal.aborted) {
+    await clock.sleep(ttlMs / 3, over.signal).catch(() => {});
+    if (over.signal.aborted) return;
+    try {
+      await lease.assertHeld(over.signal);
+    } catch (error) {
+      over.abort(error);
+    }
+  }
+}
+
 /**
- * Does the work while nobody else in this repository does it: two daemons, or a daemon and a person. Throws `locked` where somebody
- * is at it, and what the work throws. Where these credentials may not take leases, the work is done all the same, with a warning:
+ * Does the work while nobody else in this repository does it: two daemons, that is. Throws `locked` where somebody
+ * is at it; the work's signal is aborted with it when the lease is lost. Throws what the work throws. Where these credentials may not take leases, the work is done all the same, with a warning:
  * a backup that is made twice is better than none.
  */
 export async function exclusively<T>(
@@ -45,7 +58,7 @@ export async function exclusively<T>(
     readonly periodMs?: number;
   },
   signal: AbortSignal,
-  work: () => Promise<T>,
+  work: (kept: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const name = jobLease(operation, database);
   const ttlMs = Math.min(TTL_MS, Math.max(LEAST_TTL_MS, Math.floor(periodMs / TTLS_IN_PERIOD)));
@@ -58,9 +71,13 @@ export async function exclusively<T>(
     });
     return undefined;
   });
+  const over = new AbortController();
+  const watching = lease === undefined ? undefined : whileHeld(clock, lease, ttlMs, over);
   try {
-    return await work();
+    return await work(AbortSignal.any([signal, over.signal]));
   } finally {
+    over.abort();
+    await watching;
     await lease?.[Symbol.asyncDispose]();
   }
 }

@@ -76,6 +76,7 @@ async function runService(first: Session): Promise<Outcome> {
   const { runDaemon, systemdNotifier, serveHttp, createRunCounter } = await context.loadDaemon();
   const counter = createRunCounter();
   const { http } = first.config;
+  let current = first.config;
   using reload = await watchForReload(context, first.config.path);
   log('info', `jetbackup ${context.version} watches the schedules of ${first.config.databases.length} database(s)`);
   await runDaemon(
@@ -93,7 +94,10 @@ async function runService(first: Session): Promise<Outcome> {
         session = undefined;
         if (opened !== first) redact = redactorWith(opened.config);
         try {
-          return await daemonService(opened, log);
+          const service = await daemonService(opened, log);
+          warnOfHttp(http, opened.config.http, log);
+          current = opened.config;
+          return service;
         } catch (error) {
           if (opened !== first) opened.composed.close();
           throw error;
@@ -104,7 +108,10 @@ async function runService(first: Session): Promise<Outcome> {
       async serve(view) {
         if (http === undefined) return { [Symbol.asyncDispose]: async () => {} };
         const source = () => ({ ...view(), version: context.version, runs: counter.counts });
-        const served = await serveHttp(readHttpSettings(http), source, { clock, log: lineProgress({ log, clock }).report });
+        const served = await serveHttp({ ...readHttpSettings(http), ...tokenOf(http, () => current.http) }, source, {
+          clock,
+          log: lineProgress({ log, clock }).report,
+        });
         log('info', `/health and /metrics on ${served.address.host}:${served.address.port}`);
         return served;
       },
@@ -113,6 +120,21 @@ async function runService(first: Session): Promise<Outcome> {
   );
   log('info', 'stopped');
   return { kind: 'silent', document: { command: 'daemon', dryRun: false, jobs: [] }, text: '' };
+}
+
+type Http = Session['config']['http'];
+
+/** Of the configuration in force: a token that was replaced is no longer taken. */
+function tokenOf(first: NonNullable<Http>, current: () => Http) {
+  const { token } = first;
+  return token === undefined ? {} : { token: () => (current()?.token ?? token).reveal() };
+}
+
+/** A socket that listens is not moved. */
+function warnOfHttp(first: Http, next: Http, log: Logger): void {
+  const place = (http: Http) => JSON.stringify(http === undefined ? null : [http.host, http.port, http.tls, http.token === undefined]);
+  if (place(first) === place(next)) return;
+  log('warn', 'of the section http only another token is taken in a running daemon: restart it for the rest');
 }
 
 function tell(event: SchedulerEvent, log: Logger, timeZone: string): void {
