@@ -53,7 +53,16 @@ describe('verify', () => {
   it('needs nothing: a container where there is an engine, and an hour’s patience with no query', () => {
     expect(load(repository).verify).toEqual({
       ...{ sandbox: 'auto', profile: 'fast', image: 'postgres:{major}', memoryBytes: undefined, cpus: undefined, storage: 'auto' },
-      ...{ directory: undefined, settings: {}, amcheckBytes: 1e9, queryTimeoutMs: 60_000, afterBackup: false, queries: [] },
+      ...{
+        directory: undefined,
+        plaintext: false,
+        reaper: false,
+        settings: {},
+        amcheckBytes: 1e9,
+        queryTimeoutMs: 60_000,
+        afterBackup: false,
+        queries: [],
+      },
     });
   });
 
@@ -66,6 +75,8 @@ describe('verify', () => {
   cpus: 1.5
   storage: disk
   directory: scratch
+  plaintext: true
+  reaper: true
   settings:
     work_mem: 64MB
     pg_stat_statements.track: all
