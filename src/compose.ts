@@ -54,6 +54,9 @@ import { parseRepositoryUrl, type RepositoryLocation } from './storage/location.
 import { rememberingStore } from './storage/remembering.ts';
 import type { ObjectStore } from './storage/store.ts';
 import { sandboxesFor } from './verify/sandboxes/all.ts';
+import { createSandboxLedger, type SandboxLedger } from './verify/sandboxes/ledger.ts';
+
+export { createSandboxLedger };
 
 /** What the process gives: everything else is made here. */
 export interface Platform {
@@ -206,8 +209,11 @@ export function alertPolicyOf(config: AlertPolicyConfig): AlertPolicy {
   };
 }
 
-/** Builds the adapters for a configuration. Nothing is contacted, and no key is read, before a command needs it. */
-export async function compose(config: Config, platform: Platform) {
+/**
+ * Builds the adapters for a configuration. Nothing is contacted, and no key is read, before a command needs it. `ledger` is to outlive
+ * a configuration that is read anew.
+ */
+export async function compose(config: Config, platform: Platform, ledger: SandboxLedger = createSandboxLedger()) {
   const location = repositoryAt(config.repository.reveal(), config.base);
   const store = await storeAt(location, platform.clock, config.awsVariable);
   let pruneStore: ObjectStore | undefined;
@@ -255,15 +261,15 @@ export async function compose(config: Config, platform: Platform) {
       ask: (() => Promise<string>) | undefined,
       chosen: Config['verify']['sandbox'] | undefined,
     ): Promise<VerifyDeps> {
-      const { sandbox, image, memoryBytes, cpus, storage, directory, settings } = config.verify;
+      const { sandbox, image, memoryBytes, cpus, storage, directory, settings, plaintext, reaper } = config.verify;
       const wanted = chosen ?? sandbox;
       const provided =
         typeof wanted === 'string' ? wanted : parseConnection({ url: wanted.reveal(), env: config.connectionEnvironment(undefined) });
       const options = {
-        container: { image, memoryBytes, cpus, storage, settings, dockerHost: platform.env['DOCKER_HOST'] },
+        container: { image, memoryBytes, cpus, storage, settings, plaintext, reaper, dockerHost: platform.env['DOCKER_HOST'] },
         local: { directory, settings, memoryBytes },
       };
-      const sandboxes = sandboxesFor(provided, options, { clock, log, host, processes, services: platform.services, env });
+      const sandboxes = sandboxesFor(provided, options, { clock, log, host, ledger, processes, services: platform.services, env });
       // A host that only verifies may have none: then what it finds is recorded and not signed.
       const signingKey = config.signingKey === undefined ? undefined : await signingKeyOf(config, 'what a verification finds');
       return { ...(await restoreDeps(log, ask)), signingKey, sandboxes, restorer: postgresRestorer, by: `${platform.user}@${host}` };

@@ -133,7 +133,7 @@ function userName(read: () => string): string {
 
 async function loadAdapters(platform: Platform): Promise<Adapters> {
   const [
-    { compose, composeInit, configChecks },
+    { compose, composeInit, configChecks, createSandboxLedger },
     { loadConfig },
     { testAlerts },
     { acknowledgeIncidents, listIncidents },
@@ -176,6 +176,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/status.ts'),
   ]);
   const { env, cwd } = platform;
+  const ledger = createSandboxLedger();
   return {
     operations: {
       backup,
@@ -213,6 +214,6 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     },
     init: composeInit(platform),
     loadConfig: (file) => loadConfig({ file, env, cwd, checks: configChecks }),
-    compose: (config) => compose(config, platform),
+    compose: (config) => compose(config, platform, ledger),
   };
 }

@@ -56,7 +56,7 @@ export interface Operations {
   readonly acknowledgeIncidents: typeof acknowledgeIncidents;
 }
 
-/** `auto`: a container where there is an engine, else this machine's own programs; or the URL of a server. */
+/** `auto`: a container where there is an engine, else this machine's own programs where they run as another user; or the URL of a server. */
 export type SandboxChoice = Config['verify']['sandbox'];
 
 /** Asks at the terminal; undefined where there is none. */

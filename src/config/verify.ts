@@ -70,7 +70,7 @@ const MOST_TIMEOUT_MS = 36 * 3_600_000;
 
 /** `verify:` as it is written. */
 export const VerifySchema = z.strictObject({
-  /** auto: a container where there is an engine, else this machine's own programs. */
+  /** auto: a container where there is an engine, else, run by root, this machine's own programs. */
   sandbox: text
     .refine((value) => ['auto', 'container', 'local'].includes(value) || /^postgres(ql)?:\/\//.test(value), {
       message: 'is no kind of sandbox',
@@ -86,6 +86,10 @@ export const VerifySchema = z.strictObject({
   storage: z.enum(['auto', 'memory', 'disk']).default('auto'),
   /** Of `local`: where its folder is made. */
   directory: text.optional(),
+  /** Of `container`: whether rows may travel in clear to an engine on another machine. */
+  plaintext: flag.default(false),
+  /** Of `container`: whether testcontainers' Ryuk is started beside it. */
+  reaper: flag.default(false),
   settings: z.record(z.string().regex(/^[a-z_][a-z0-9_.]*$/i, 'is not the name of a setting of PostgreSQL'), text).default({}),
   amcheck: amcheck.default(DEFAULT_AMCHECK_BYTES),
   timeout: milliseconds.refine((ms) => ms <= MOST_TIMEOUT_MS, 'must be 36h or less').default(24 * 3_600_000),
@@ -103,6 +107,8 @@ export interface VerifyConfig {
   readonly cpus: number | undefined;
   readonly storage: Parsed['storage'];
   readonly directory: string | undefined;
+  readonly plaintext: boolean;
+  readonly reaper: boolean;
   /** Of PostgreSQL, for a sandbox of our own. */
   readonly settings: Readonly<Record<string, string>>;
   readonly amcheckBytes: number;
@@ -124,6 +130,8 @@ export function verifyOf(parsed: Parsed, absolute: (path: string) => string): Ve
     cpus: parsed.cpus,
     storage: parsed.storage,
     directory: directory === undefined ? undefined : absolute(directory),
+    plaintext: parsed.plaintext,
+    reaper: parsed.reaper,
     settings: parsed.settings,
     amcheckBytes: amcheck,
     timeoutMs: parsed.timeout,

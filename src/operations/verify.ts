@@ -132,6 +132,7 @@ async function examine(deps: VerifyDeps, input: VerifyInput, { run, found, repos
   });
   const { manifest, folder, dump, expected, globals } = located;
 
+  await aside(deps, found, () => sandboxes.fetch({ major: majorOf(manifest.server) }, signal));
   const { sandbox, tools } = await run.phase('provision', 'starting a sandbox', async () => {
     const started = await sandboxes.start(
       {

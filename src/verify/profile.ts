@@ -25,6 +25,19 @@ const common = {
   max_locks_per_transaction: '1024',
 };
 
+/**
+ * Of the log of a server that is ours, whatever the user sets: neither statements nor rows of the database belong into it. A statement
+ * that fails may be one with a password's hash, and logs are shipped elsewhere.
+ */
+export const discreetLog = {
+  log_min_error_statement: 'panic',
+  log_error_verbosity: 'terse',
+  log_statement: 'none',
+  log_min_duration_statement: '-1',
+  log_min_duration_sample: '-1',
+  log_transaction_sample_rate: '0',
+} as const;
+
 /** `max_wal_size` as it comes (docs: 20.5.2 Checkpoints). */
 const DEFAULT_MAX_WAL_BYTES = 1024 * MiB;
 

@@ -37,13 +37,18 @@ export interface Sandbox extends AsyncDisposable {
 export interface SandboxProvider {
   readonly kind: SandboxKind;
   /**
+   * Brings what a start needs and is not there yet, such as an image to pull, so that the time for it is nobody's recovery time. A
+   * start without it brings it itself. Throws `sandbox-unavailable` as a start would, or the signal's reason.
+   */
+  fetch(request: Pick<SandboxRequest, 'major'>, signal: AbortSignal): Promise<void>;
+  /**
    * Resolves once the server answers queries. Whatever was begun is gone again when it rejects, also on abort.
    * Throws `sandbox-unavailable` (no engine, no image, no server programs, no room: the hint says what to do), or the signal's reason.
    */
   start(request: SandboxRequest, signal: AbortSignal): Promise<Sandbox>;
   /**
-   * Removes what killed runs of this host left, and what runs of any host left that is older than two days. Never touches
-   * what belongs to a live run. Returns what it removed, in words; throws `sandbox-unavailable` only where it cannot look.
+   * Removes what killed runs of this host left, what the end of this process's own runs could not remove, and what runs of any host
+   * left that is older than two days. Never touches what belongs to a live run. Returns what it removed, in words; throws `sandbox-unavailable` only where it cannot look.
    */
   sweep(signal: AbortSignal): Promise<readonly string[]>;
 }

@@ -4,6 +4,8 @@ import { docker } from './sandboxes.ts';
 export interface EngineByTcp extends AsyncDisposable {
   readonly url: string;
   stop(): Promise<void>;
+  /** Again, at the same address. */
+  start(): Promise<void>;
 }
 
 /**
@@ -28,12 +30,13 @@ export async function engineByTcp({ hidesRyuk = false } = {}): Promise<EngineByT
     });
     client.on('end', () => engine.end());
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const listen = (at: number) => new Promise<void>((resolve) => server.listen(at, '127.0.0.1', resolve));
+  await listen(0);
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   const stop = async () => {
     for (const socket of open) socket.destroy();
     await new Promise<void>((resolve) => server.close(() => resolve()));
   };
-  return { url: `tcp://127.0.0.1:${address.port}`, stop, [Symbol.asyncDispose]: stop };
+  return { url: `tcp://127.0.0.1:${address.port}`, stop, start: () => listen(address.port), [Symbol.asyncDispose]: stop };
 }

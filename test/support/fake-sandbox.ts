@@ -21,6 +21,7 @@ export function fakeSandboxes(
   return {
     kind: 'local',
     started,
+    fetch: async (_, signal) => signal.throwIfAborted(),
     async start({ profile }, signal): Promise<Sandbox> {
       signal.throwIfAborted();
       if (options.refuse !== undefined) throw new JetbackupError('sandbox-unavailable', options.refuse, { hint: 'Install it.' });

@@ -5,6 +5,7 @@ import { silent } from '../../src/core/progress.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import type { SandboxRequest } from '../../src/verify/sandbox.ts';
 import { type ContainerDeps, type ContainerOptions, containerSandboxes } from '../../src/verify/sandboxes/container.ts';
+import { createSandboxLedger } from '../../src/verify/sandboxes/ledger.ts';
 import { sampleManifest } from './manifest.ts';
 
 const image = process.env['JETBACKUP_TEST_POSTGRES_IMAGE'] ?? 'postgres:{major}';
@@ -12,11 +13,11 @@ const image = process.env['JETBACKUP_TEST_POSTGRES_IMAGE'] ?? 'postgres:{major}'
 export function testSandboxes(options: Partial<ContainerOptions> = {}, deps: Partial<ContainerDeps> = {}) {
   return containerSandboxes(
     {
-      ...{ image, memoryBytes: undefined, cpus: undefined, storage: 'auto', settings: {} },
+      ...{ image, memoryBytes: undefined, cpus: undefined, storage: 'auto', settings: {}, plaintext: false, reaper: false },
       dockerHost: process.env['DOCKER_HOST'],
       ...options,
     },
-    { clock: systemClock, log: silent, host: hostname(), ...deps },
+    { clock: systemClock, log: silent, host: hostname(), ledger: createSandboxLedger(), ...deps },
   );
 }
 

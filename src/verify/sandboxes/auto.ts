@@ -2,13 +2,31 @@ import { isJetbackupError, JetbackupError } from '../../core/errors.ts';
 import type { Progress } from '../../core/progress.ts';
 import type { SandboxProvider } from '../sandbox.ts';
 
+export interface Fallback {
+  /** Whether the server of a local sandbox runs under another account than we do. */
+  isSeparate(): Promise<boolean>;
+  readonly log?: Progress;
+}
+
 /**
- * A container where one can be had, else this machine's own programs, after saying why. `sandbox-unavailable` where neither can,
- * with both reasons and both remedies.
+ * A container where one can be had. Else this machine's own programs, after saying why, but only where their server is not our own
+ * user: a restore runs code of whoever owns what was backed up, which could then read the identity and the signing key. That is for
+ * somebody to choose expressly. `sandbox-unavailable` where neither can be had, with both reasons and both remedies.
  */
-export function autoSandboxes(container: SandboxProvider, local: SandboxProvider, log?: Progress): SandboxProvider {
+export function autoSandboxes(container: SandboxProvider, local: SandboxProvider, { isSeparate, log }: Fallback): SandboxProvider {
   return {
     kind: container.kind,
+
+    async fetch(request, signal) {
+      try {
+        await container.fetch(request, signal);
+      } catch (error) {
+        if (!isJetbackupError(error, 'sandbox-unavailable')) throw error;
+        signal.throwIfAborted();
+        // Whether something else will do, and what to say where nothing does, is for the start.
+        await local.fetch(request, signal);
+      }
+    },
 
     async start(request, signal) {
       try {
@@ -16,6 +34,7 @@ export function autoSandboxes(container: SandboxProvider, local: SandboxProvider
       } catch (noContainer) {
         if (!isJetbackupError(noContainer, 'sandbox-unavailable')) throw noContainer;
         signal.throwIfAborted();
+        if (!(await isSeparate())) throw notUnasked(noContainer);
         try {
           const sandbox = await local.start(request, signal);
           log?.({ type: 'note', text: `no container (${noContainer.message}): verifying with ${sandbox.description}` });
@@ -40,6 +59,17 @@ export function autoSandboxes(container: SandboxProvider, local: SandboxProvider
       return removed;
     },
   };
+}
+
+function notUnasked(noContainer: JetbackupError): JetbackupError {
+  const remedy = noContainer.hint === undefined ? '' : `${noContainer.hint} `;
+  return new JetbackupError('sandbox-unavailable', `there is no container to restore into: ${noContainer.message}`, {
+    cause: noContainer,
+    hint:
+      `${remedy}A server of this machine's own programs is not taken unasked: it would run as this user, and code in the backup ` +
+      '(CHECK functions, index expressions) could read whatever this user can, the identity and the signing key included. ' +
+      'Where you trust all who own something in the database, choose it: --sandbox local (verify.sandbox: local).',
+  });
 }
 
 function neither(container: JetbackupError, local: JetbackupError): JetbackupError {

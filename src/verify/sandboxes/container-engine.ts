@@ -4,6 +4,7 @@ import type { ContainerRuntimeClient } from 'testcontainers';
 import { isJetbackupError, JetbackupError, messageOf } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { orAborted } from '../../platform/deadline.ts';
+import { type FoundEngine, foundEngine, isSocket, otherEngine } from './container-meant.ts';
 import type { EngineRoom } from './container-room.ts';
 
 export type Docker = ContainerRuntimeClient['container']['dockerode'];
@@ -25,22 +26,32 @@ const ANSWER_MS = 30_000;
 
 /**
  * The engine that DOCKER_HOST names, else the usual socket of this machine; testcontainers resolves it. Throws `sandbox-unavailable`
- * where none answers.
+ * where none answers within `ms`, or another one does.
  */
-export async function connectEngine(dockerHost: string | undefined, clock: Clock, signal: AbortSignal): Promise<Engine> {
+export async function connectEngine(
+  dockerHost: string | undefined,
+  clock: Clock,
+  signal: AbortSignal,
+  ms: number = ANSWER_MS,
+): Promise<Engine> {
   signal.throwIfAborted();
   try {
-    return await inTime(clock, signal, async () => {
-      // Loaded here: no other command is to wait for it.
-      const { getContainerRuntimeClient } = await import('testcontainers');
-      const client = await getContainerRuntimeClient();
-      const docker = client.container.dockerode;
-      const socket = 'socketPath' in docker.modem ? docker.modem.socketPath : undefined;
-      assertIsMeant(dockerHost, socket);
-      const info: unknown = await docker.info();
-      const { host, memory } = client.info.containerRuntime;
-      return { client, docker, host, room: await roomOf(memory, info, typeof socket === 'string') };
-    });
+    return await inTime(
+      clock,
+      signal,
+      async () => {
+        // Loaded here: no other command is to wait for it.
+        const { getContainerRuntimeClient } = await import('testcontainers');
+        const client = await getContainerRuntimeClient();
+        const docker = client.container.dockerode;
+        const found = foundEngine(docker.modem);
+        assertIsMeant(dockerHost, found);
+        const info: unknown = await docker.info();
+        const { host, memory } = client.info.containerRuntime;
+        return { client, docker, host, room: await roomOf(memory, info, isSocket(found)) };
+      },
+      ms,
+    );
   } catch (error) {
     signal.throwIfAborted();
     if (isJetbackupError(error)) throw error;
@@ -49,14 +60,19 @@ export async function connectEngine(dockerHost: string | undefined, clock: Clock
   }
 }
 
-/** testcontainers goes on to the next engine when the one that was named does not answer, and production data must not go just anywhere. */
-function assertIsMeant(dockerHost: string | undefined, socket: unknown): void {
-  if (dockerHost === undefined || dockerHost === '' || typeof socket !== 'string') return;
-  if (URL.canParse(dockerHost) && new URL(dockerHost).hostname === '' && new URL(dockerHost).pathname === socket) return;
-  throw new JetbackupError('sandbox-unavailable', `the container engine that DOCKER_HOST names does not answer: ${dockerHost}`, {
+function assertIsMeant(dockerHost: string | undefined, found: FoundEngine): void {
+  const other = otherEngine(dockerHost, found);
+  if (other === undefined) return;
+  if (dockerHost === undefined || dockerHost === '') {
+    throw new JetbackupError('sandbox-unavailable', `the container engine of this machine does not answer, and ${other} is not asked for`, {
+      hint: `Start it. Or, where your data may go to that other engine (it is named in ~/.testcontainers.properties): DOCKER_HOST=${other}`,
+    });
+  }
+  const text = `the container engine that DOCKER_HOST names is not the one that answers: ${dockerHost}, and not ${other}`;
+  throw new JetbackupError('sandbox-unavailable', text, {
     hint: dockerHost.startsWith('ssh:')
       ? 'An engine behind ssh:// cannot be used. Give tcp:// with TLS (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH), or verify with --sandbox local.'
-      : 'Start it, correct DOCKER_HOST or unset it, or verify with --sandbox local.',
+      : 'Start it, correct DOCKER_HOST or unset it, take tc.host out of ~/.testcontainers.properties, or verify with --sandbox local.',
   });
 }
 

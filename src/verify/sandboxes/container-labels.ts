@@ -56,14 +56,22 @@ export function readOwnership(labels: unknown): Ownership | undefined {
 /** Older than the longest verification: what nobody can be asked about any more is left by a dead run. */
 const ABANDONED_HOURS = 48;
 
-/**
- * Why nobody needs it any more, in words; undefined where somebody does, or may. `isStopped`: its container is there and does not run,
- * as after a new start of the machine, which no process of before can have lived through.
- */
+export interface Circumstances {
+  readonly here: ProcessIdentity;
+  readonly now: Instant;
+  /** Its container is there and does not run, as after a new start of the machine, which no process of before can have lived through. */
+  readonly isStopped: boolean;
+  /** This process had a run of that id, and is through with it. */
+  readonly hasEnded: boolean;
+}
+
+/** Why nobody needs it any more, in words; undefined where somebody does, or may. */
 export async function whyLeftover(
   { owner, createdAt }: Ownership,
-  { here, now, isStopped }: { readonly here: ProcessIdentity; readonly now: Instant; readonly isStopped: boolean },
+  { here, now, isStopped, hasEnded }: Circumstances,
 ): Promise<string | undefined> {
+  // Only this process knows of its own runs: that it lives says nothing about them.
+  if (hasEnded && shareProcessIds(owner, here) && owner.pid === here.pid) return 'its run has ended';
   if (shareProcessIds(owner, here)) return (await isAlive(owner)) ? undefined : `process ${owner.pid} is gone`;
   if (owner.host === here.host && owner.boot !== here.boot && isStopped) return 'the machine was started anew';
   const hours = now.since(createdAt).total('hours');

@@ -1,4 +1,5 @@
 import { MiB } from '../../core/bytes.ts';
+import { discreetLog } from '../profile.ts';
 import type { Docker } from './container-engine.ts';
 import type { Image } from './container-image.ts';
 import type { Room } from './container-room.ts';
@@ -32,7 +33,8 @@ const MOUNT = '/var/lib/jetbackup-sandbox';
 /** The official image's variables; the password is in no argument and no label. */
 export function specificationOf(server: ServerContainer): Specification {
   const { room, image } = server;
-  const settings = { ...server.settings, listen_addresses: '*', port: '5432', logging_collector: 'off', log_destination: 'stderr' };
+  const ours = { listen_addresses: '*', port: '5432', logging_collector: 'off', log_destination: 'stderr', ...discreetLog };
+  const settings = { ...server.settings, ...ours };
   return {
     name: server.name,
     Image: image.name,

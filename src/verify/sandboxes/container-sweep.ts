@@ -2,6 +2,7 @@ import type { Clock } from '../../platform/clock.ts';
 import { type Engine, engineError, inTime } from './container-engine.ts';
 import { type Ownership, readOwnership, SANDBOX_LABEL, whyLeftover } from './container-labels.ts';
 import { removeParts } from './container-removal.ts';
+import type { SandboxLedger } from './ledger.ts';
 import { thisProcess } from './process-identity.ts';
 
 interface Found extends Ownership {
@@ -14,13 +15,14 @@ interface Found extends Ownership {
 /** Removes what dead runs left on the engine: {@link whyLeftover} says which are. Throws `sandbox-unavailable` where the engine does not list it. */
 export async function sweepContainers(
   engine: Engine,
-  { clock, host }: { readonly clock: Clock; readonly host: string },
+  { clock, host, ledger }: { readonly clock: Clock; readonly host: string; readonly ledger: SandboxLedger },
   signal: AbortSignal,
 ): Promise<string[]> {
   const here = await thisProcess(host);
   const removed: string[] = [];
   for (const found of await listSandboxes(engine, clock, signal)) {
-    const why = await whyLeftover(found, { here, now: clock.now(), isStopped: found.isStopped });
+    const hasEnded = ledger.ended.has(found.runId);
+    const why = await whyLeftover(found, { here, now: clock.now(), isStopped: found.isStopped, hasEnded });
     if (why === undefined) continue;
     // What cannot be removed now is found by the next sweep as it was by this.
     if ((await removeParts(engine, found, clock, signal)).length === 0) removed.push(`the sandbox of run ${found.runId} (${why})`);

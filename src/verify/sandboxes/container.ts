@@ -10,13 +10,15 @@ import { connectEngine, type Engine, engineError, inTime } from './container-eng
 import { type Image, provideImage } from './container-image.ts';
 import { ownershipLabels } from './container-labels.ts';
 import { canBindTo, createNetwork, type IsOwnAddress, isForeignAddress, publishingAddresses } from './container-network.ts';
-import { type Reaper, ryuk } from './container-reaper.ts';
+import { noReaper, type Reaper, ryuk } from './container-reaper.ts';
 import { leftoverError, type Parts, removeParts } from './container-removal.ts';
 import { planRoom, type Room } from './container-room.ts';
 import { specificationOf } from './container-specification.ts';
 import { sweepContainers } from './container-sweep.ts';
 import { containerTrouble } from './container-trouble.ts';
+import type { SandboxLedger } from './ledger.ts';
 import { thisProcess } from './process-identity.ts';
+import { superuserName } from './superuser.ts';
 
 /** `verify:` of the configuration, as far as a container is concerned. */
 export interface ContainerOptions {
@@ -29,6 +31,10 @@ export interface ContainerOptions {
   readonly storage: 'auto' | 'memory' | 'disk';
   /** Of PostgreSQL. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Whether rows may travel without encryption to an engine on another machine. */
+  readonly plaintext: boolean;
+  /** Whether testcontainers' Ryuk is to remove within seconds what a killed run leaves. */
+  readonly reaper: boolean;
   /** DOCKER_HOST, which testcontainers reads too: no other engine will do. */
   readonly dockerHost: string | undefined;
 }
@@ -38,6 +44,7 @@ export interface ContainerDeps {
   readonly log: Progress;
   /** Name of this machine. */
   readonly host: string;
+  readonly ledger: SandboxLedger;
   /** Default: found out by trying. */
   readonly isOwnAddress?: IsOwnAddress;
 }
@@ -45,22 +52,45 @@ export interface ContainerDeps {
 /** For what the engine was making when the run was stopped. */
 const PENDING_MS = 30_000;
 
+/** One that answers at all does so at once; who verifies without it is not to wait for it. */
+const GLANCE_MS = 3_000;
+
+export interface ContainerSandboxes extends SandboxProvider {
+  /** As `sweep`, for who can do without an engine: quietly nothing where none answers within three seconds. */
+  sweepWhereItAnswers(signal: AbortSignal): Promise<readonly string[]>;
+}
+
 /**
- * Servers in containers of any engine that testcontainers finds: each with a network from which nothing can be reached, limits, a
- * password of its own and its data in memory or in a volume that goes with it. What a killed process leaves is removed by Ryuk within
- * seconds, where there is one, and by `sweep`.
+ * Servers in containers of any engine that testcontainers finds: each with a network from which nothing beyond the engine's machine
+ * can be reached, limits, a password of its own and its data in memory or in a volume that goes with it. What a killed process leaves
+ * is removed by `sweep`, and within seconds by Ryuk where that is wanted.
  */
-export function containerSandboxes(options: ContainerOptions, deps: ContainerDeps): SandboxProvider {
+export function containerSandboxes(options: ContainerOptions, deps: ContainerDeps): ContainerSandboxes {
   const { clock, log } = deps;
-  const reaper = ryuk({ clock, log });
+  const reaper = options.reaper ? ryuk(deps) : noReaper;
+  const connect = (signal: AbortSignal, ms?: number) => connectEngine(options.dockerHost, clock, signal, ms);
+  const imageOf = (engine: Engine, major: number, signal: AbortSignal) =>
+    provideImage(engine, options.image.replaceAll('{major}', String(major)), { clock, log }, signal);
   return {
     kind: 'container',
-    start: async (request, signal) => {
-      const engine = await connectEngine(options.dockerHost, clock, signal);
-      const image = await provideImage(engine, options.image.replaceAll('{major}', String(request.major)), { clock, log }, signal);
+    async fetch({ major }, signal) {
+      await imageOf(await connect(signal), major, signal);
+    },
+    async start(request, signal) {
+      const engine = await connect(signal);
+      const image = await imageOf(engine, request.major, signal);
       return await startContainer({ engine, image, reaper, options, deps }, request, signal);
     },
-    sweep: async (signal) => await sweepContainers(await connectEngine(options.dockerHost, clock, signal), deps, signal),
+    sweep: async (signal) => await sweepContainers(await connect(signal), deps, signal),
+    async sweepWhereItAnswers(signal) {
+      try {
+        return await sweepContainers(await connect(signal, GLANCE_MS), deps, signal);
+      } catch (error) {
+        if (!isJetbackupError(error, 'sandbox-unavailable')) throw error;
+        signal.throwIfAborted();
+        return [];
+      }
+    },
   };
 }
 
@@ -74,15 +104,16 @@ interface Context {
 
 async function startContainer(context: Context, request: SandboxRequest, signal: AbortSignal): Promise<Sandbox> {
   const { engine, image, options, deps } = context;
-  const { clock, log } = deps;
+  const { clock, log, ledger } = deps;
   const { profile } = request;
   const { memoryBytes, storage } = options;
   const room = planRoom({ databaseBytes: request.source.sizeBytes, profile, storage, memoryBytes }, engine.room);
   // Of all parts: a name that is known before the engine answers is one that can be removed whatever it answers.
   const name = `jetbackup-sandbox-${request.runId}`;
   const parts: Parts = { containers: [name], volumes: room.tmpfsBytes === undefined ? [name] : [], networks: [name] };
+  ledger.ended.delete(request.runId);
   const dispose = async () => {
-    const left = await removeParts(engine, parts, clock);
+    const left = await removeParts(engine, parts, clock).finally(() => ledger.ended.add(request.runId));
     if (left.length > 0) throw leftoverError(left);
   };
   const making = make(context, request, { name, room }, signal);
@@ -146,22 +177,26 @@ function make(
     if (room.tmpfsBytes === undefined)
       await making('make a volume for the sandbox', () => docker.createVolume({ Name: name, Labels: labels }));
     const password = randomBytes(24).toString('base64url');
+    const superuser = superuserName(request.superuser);
     const common = {
-      ...{ name, image, labels, room, password, cpus: options.cpus, superuser: request.superuser, volume: name, network: name },
+      ...{ name, image, labels, room, password, cpus: options.cpus, superuser, volume: name, network: name },
       settings: serverSettings(request.profile, options.settings, { memoryBytes: room.serverBytes }),
     };
-    const address = await firstThatStarts(isOnNetwork ? [undefined] : await publishingAddresses(engine.host), async (publishAt) => {
-      const specification = specificationOf({ ...common, publishAt });
-      await making(`make a container of ${image.name}`, () => docker.createContainer(specification));
-      try {
-        await making(`start a container of ${image.name}`, () => docker.getContainer(name).start());
-      } catch (error) {
-        if (isForeignAddress(error)) await removeParts(engine, { containers: [name], volumes: [], networks: [] }, clock, signal);
-        throw error;
-      }
-      return await addressOf(engine, name, { isOnNetwork, clock }, signal);
-    });
-    const settings = connectionTo(address, request.superuser, password);
+    const address = await firstThatStarts(
+      isOnNetwork ? [undefined] : await publishingAddresses(engine.host, { plaintext: options.plaintext, isOwnAddress }),
+      async (publishAt) => {
+        const specification = specificationOf({ ...common, publishAt });
+        await making(`make a container of ${image.name}`, () => docker.createContainer(specification));
+        try {
+          await making(`start a container of ${image.name}`, () => docker.getContainer(name).start());
+        } catch (error) {
+          if (isForeignAddress(error)) await removeParts(engine, { containers: [name], volumes: [], networks: [] }, clock, signal);
+          throw error;
+        }
+        return await addressOf(engine, name, { isOnNetwork, clock }, signal);
+      },
+    );
+    const settings = connectionTo(address, superuser, password);
     await untilItAnswers(engine, name, settings, clock, signal);
     return settings;
   };

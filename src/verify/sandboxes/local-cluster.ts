@@ -1,15 +1,16 @@
-import { appendFile, chown, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collect, MiB } from '../../core/bytes.ts';
 import { JetbackupError } from '../../core/errors.ts';
 import { ProcessFailed, type ProcessRunner } from '../../platform/processes.ts';
 import { quoteStderr } from '../../postgres/client-errors.ts';
 import type { ServerPrograms } from '../../postgres/server-programs.ts';
-import { SOCKET_PORT } from './local-directory.ts';
+import { discreetLog } from '../profile.ts';
+import { SOCKET_PORT, socketsOf, writeForServer } from './local-directory.ts';
 import type { ServerAccount } from './server-account.ts';
 
 export interface Cluster {
-  /** The sandbox's; the data directory and the socket are in it. */
+  /** The sandbox's; the data directory and that of the socket are in it. */
   readonly directory: string;
   readonly account: ServerAccount | undefined;
   readonly programs: ServerPrograms;
@@ -18,11 +19,9 @@ export interface Cluster {
 
 export const dataOf = ({ directory }: Pick<Cluster, 'directory'>): string => join(directory, 'data');
 
-/**
- * The name that a cluster's superuser can have: initdb puts it into SQL as it is, and makes an extension of his, which refuses some
- * characters (extension.c, execute_extension_script). Where the wanted one is none, the role comes with the others, out of the globals.
- */
-export const superuserName = (wanted: string): string => (/["$'\\]|^pg_/.test(wanted) ? 'postgres' : wanted);
+/** Beside the data directory, and not the server's own: what runs as the server can give neither us nor the server another one. */
+export const configurationOf = ({ directory }: Pick<Cluster, 'directory'>): string => join(directory, 'postgresql.conf');
+const HBA = 'pg_hba.conf';
 
 /** Of the server and of initdb. Messages are told apart by their English text. */
 export function serverEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
@@ -42,8 +41,9 @@ export async function makeCluster(
 ): Promise<void> {
   const { directory, account, programs, env } = cluster;
   const passwordFile = join(directory, 'password');
-  await writeFile(passwordFile, `${wanted.password}\n`, { mode: 0o600, flag: 'wx' });
-  if (account !== undefined) await chown(passwordFile, account.uid, account.gid);
+  await writeForServer(passwordFile, `${wanted.password}\n`, account, 'owns');
+  await writeForServer(join(directory, HBA), 'local all all scram-sha-256\n', account, 'reads');
+  await writeForServer(configurationOf(cluster), configuration(wanted.settings, directory), account, 'reads');
   const args = [
     ...[`--pgdata=${dataOf(cluster)}`, `--username=${wanted.superuser}`],
     ...[`--pwfile=${passwordFile}`, '--auth=scram-sha-256'],
@@ -61,7 +61,6 @@ export async function makeCluster(
   } finally {
     await rm(passwordFile, { force: true });
   }
-  await appendFile(join(dataOf(cluster), 'postgresql.conf'), configuration(wanted.settings, directory));
 }
 
 function initdbFailed(failed: ProcessFailed, { directory, account }: Cluster, password: string): JetbackupError {
@@ -81,30 +80,30 @@ function initdbFailed(failed: ProcessFailed, { directory, account }: Cluster, pa
  */
 const defaults = { dynamic_shared_memory_type: 'mmap' };
 
-/** What is not for anybody to choose: where its files are, that only we reach it, and that its log comes to us. Pure. */
+/**
+ * After what initdb found out about this machine: what is not for anybody to choose, where its files are, that only we reach it, and that
+ * its log comes to us. Pure.
+ */
 export function configuration(settings: Readonly<Record<string, string>>, directory: string): string {
   const ours: Record<string, string> = {
     listen_addresses: '',
     port: String(SOCKET_PORT),
     // A list, in which quotes keep a path whole.
-    unix_socket_directories: `"${directory.replaceAll('"', '""')}"`,
+    unix_socket_directories: `"${socketsOf(directory).replaceAll('"', '""')}"`,
     unix_socket_permissions: '0700',
     data_directory: join(directory, 'data'),
-    hba_file: join(directory, 'data', 'pg_hba.conf'),
+    hba_file: join(directory, HBA),
     ident_file: join(directory, 'data', 'pg_ident.conf'),
     external_pid_file: '',
     logging_collector: 'off',
     log_destination: 'stderr',
     log_min_messages: 'error',
-    // Neither statements nor rows of the database belong into a log.
-    log_min_error_statement: 'panic',
-    log_error_verbosity: 'terse',
-    log_statement: 'none',
+    ...discreetLog,
     // A server that lost a process to the machine's lack of memory should say so, and not begin again under our feet.
     restart_after_crash: 'off',
   };
   const lines = Object.entries({ ...defaults, ...settings, ...ours }).map(([name, value]) => `${name} = ${quoted(value)}\n`);
-  return `\n# Of jetbackup. The last value of a name holds.\n${lines.join('')}`;
+  return `# Of jetbackup. The last value of a name holds.\ninclude = 'data/postgresql.conf'\n${lines.join('')}`;
 }
 
 /** As a string of postgresql.conf (guc-file.l, DeescapeQuotedString). */

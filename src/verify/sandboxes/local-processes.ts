@@ -4,6 +4,7 @@ import { collect } from '../../core/bytes.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { startOf } from '../../platform/process-identity.ts';
 import type { ProcessRunner } from '../../platform/processes.ts';
+import { pidFileLines } from './local-pid-file.ts';
 
 const PROGRAMS: readonly string[] = ['postgres', 'initdb'];
 /** ms that processes get for an immediate shutdown; the postmaster itself gives its children 5 s of it. */
@@ -66,8 +67,7 @@ async function serversIn(directory: string, deps: ProcessDeps): Promise<number[]
 
 /** Without /proc: the process that the data directory names, where it is a server of that directory. */
 async function serverOf(data: string, processes: ProcessRunner): Promise<number[]> {
-  const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
-  const pid = Number.parseInt(text, 10);
+  const pid = Number.parseInt((await pidFileLines(data))[0] ?? '', 10);
   if (!(pid > 1)) return [];
   const command = { program: 'ps', args: ['-ww', '-o', 'command=', '-p', String(pid)], env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } };
   const said = await collect(processes.output(command), 64 * 1024).catch(() => new Uint8Array());

@@ -6,12 +6,21 @@ import { type ConnectionSettings, hidden } from '../../postgres/connection.ts';
 import { findServerPrograms, versionOf } from '../../postgres/server-programs.ts';
 import { serverSettings, walBytes } from '../profile.ts';
 import type { Sandbox, SandboxProvider, SandboxRequest } from '../sandbox.ts';
-import { type Cluster, dataOf, makeCluster, serverEnvironment, superuserName } from './local-cluster.ts';
-import { type DirectoryDeps, findLeftovers, makeSandboxDirectory, removeSandboxDirectory, SOCKET_PORT } from './local-directory.ts';
+import type { SandboxLedger } from './ledger.ts';
+import { type Cluster, configurationOf, dataOf, makeCluster, serverEnvironment } from './local-cluster.ts';
+import {
+  type DirectoryDeps,
+  findLeftovers,
+  makeSandboxDirectory,
+  removeSandboxDirectory,
+  SOCKET_PORT,
+  socketsOf,
+} from './local-directory.ts';
 import { fullDisk, requireRoom } from './local-room.ts';
 import { serverAccount } from './server-account.ts';
 import { type ServerLog, serverLog } from './server-log.ts';
 import { silenceOf } from './silence.ts';
+import { superuserName } from './superuser.ts';
 
 export interface LocalSandboxOptions {
   /** Where a sandbox's own directory is made. Default: TMPDIR, else /var/tmp, which unlike /tmp is on disk. */
@@ -26,7 +35,11 @@ export interface LocalSandboxOptions {
 
 export interface LocalSandboxDeps extends DirectoryDeps {
   readonly services: ServiceRunner;
+  readonly ledger: SandboxLedger;
 }
+
+/** Unlike /tmp it is on disk. */
+const DEFAULT_PARENT = '/var/tmp';
 
 /** ms until a new, empty server answers. It takes less than one second; a machine may be busy. */
 const READY_MS = 60_000;
@@ -38,22 +51,32 @@ const STOP_GRACE_MS = 10_000;
 
 /**
  * Clusters that are made for one verification with this machine's own server programs and thrown away, reachable through a socket in
- * a directory of their own (0700) and with a password that is made up. Run by root, the server and its files are `postgres`'s, else
- * `nobody`'s.
+ * a directory of their own and with a password that is made up. Run by root, the server and its files are another account's:
+ * {@link serverAccount}. Else they are ours, and what is restored can do what we can.
  */
 export function localSandboxes(options: LocalSandboxOptions, deps: LocalSandboxDeps): SandboxProvider {
-  const parent = options.directory ?? deps.env['TMPDIR'] ?? '/var/tmp';
-  /** What this process could not remove. Its name says that it is needed, since we live. */
-  const left = new Set<string>();
+  const { TMPDIR } = deps.env;
+  const parent = options.directory ?? TMPDIR ?? DEFAULT_PARENT;
+  // Where an earlier run may have made one, before the configuration said otherwise.
+  const others = [TMPDIR ?? '', DEFAULT_PARENT].filter((other) => other !== '' && other !== parent);
+  const { directories: left } = deps.ledger;
   const remove = async (directory: string): Promise<number> => {
-    left.add(directory);
-    const ended = await removeSandboxDirectory(directory, deps);
-    left.delete(directory);
-    return ended;
+    try {
+      const ended = await removeSandboxDirectory(directory, deps);
+      left.delete(directory);
+      return ended;
+    } catch (error) {
+      // Its name says that it is needed, since we live.
+      left.add(directory);
+      throw error;
+    }
   };
 
   return {
     kind: 'local',
+
+    /** The programs are there, or are for somebody to install. */
+    async fetch() {},
 
     async start(request, signal) {
       const { env, processes } = deps;
@@ -89,7 +112,9 @@ export function localSandboxes(options: LocalSandboxOptions, deps: LocalSandboxD
     async sweep(signal) {
       signal.throwIfAborted();
       const removed: string[] = [];
-      for (const directory of new Set([...left, ...(await findLeftovers(parent, await serverAccount(), deps))])) {
+      const found = await findLeftovers(parent, deps);
+      for (const other of new Set(others)) found.push(...(await findLeftovers(other, deps).catch(() => [])));
+      for (const directory of new Set([...left, ...found])) {
         signal.throwIfAborted();
         try {
           const ended = await remove(directory);
@@ -107,7 +132,7 @@ async function startServer(services: ServiceRunner, cluster: Cluster, log: Serve
   signal.throwIfAborted();
   const { programs, env, directory, account } = cluster;
   return await services.start({
-    ...{ program: programs.postgres, args: ['-D', dataOf(cluster)], env, directory },
+    ...{ program: programs.postgres, args: ['-D', dataOf(cluster), `--config_file=${configurationOf(cluster)}`], env, directory },
     ...(account === undefined ? {} : { account }),
     onStderr: log.add,
     // "Immediate": a checkpoint of what is thrown away would only cost time. Server processes and shared memory go all the same.
@@ -117,7 +142,7 @@ async function startServer(services: ServiceRunner, cluster: Cluster, log: Serve
 
 function socketSettings(directory: string, user: string, password: string): ConnectionSettings {
   return {
-    hosts: [{ host: directory, port: SOCKET_PORT }],
+    hosts: [{ host: socketsOf(directory), port: SOCKET_PORT }],
     ...{ port: SOCKET_PORT, user, database: 'postgres', password: hidden(password), ssl: { mode: 'disable' } },
     ...{ connectTimeoutSeconds: 15, targetSessionAttributes: 'any', libpqOnly: {} },
   };

@@ -14,6 +14,9 @@ export function serverSandboxes(settings: ConnectionSettings): SandboxProvider {
   return {
     kind: 'server',
 
+    /** It is there, and stays. */
+    async fetch() {},
+
     async start(request, signal) {
       const state = await inspectTarget(settings, signal).catch((error: unknown) => {
         signal.throwIfAborted();

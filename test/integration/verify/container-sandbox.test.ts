@@ -1,12 +1,18 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
+import { getContainerRuntimeClient } from 'testcontainers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MiB } from '../../../src/core/bytes.ts';
 import { type Id, newId } from '../../../src/core/ids.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { openClient } from '../../../src/postgres/connection.ts';
 import type { Sandbox } from '../../../src/verify/sandbox.ts';
+import type { ContainerOptions } from '../../../src/verify/sandboxes/container.ts';
 import { engineByTcp } from '../../support/engine-by-tcp.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { docker, partsOf, sandboxRequest, testSandboxes } from '../../support/sandboxes.ts';
@@ -43,14 +49,27 @@ interface Holder {
   readonly child: ChildProcessWithoutNullStreams;
   /** The next line that it says. */
   next(): Promise<Record<string, unknown>>;
+  /** What it says to that. */
+  ask(what: 'trouble' | 'dispose' | 'sweep'): Promise<Record<string, unknown>>;
 }
 
-function holdSandbox(runId: Id, env: Record<string, string> = {}, storage = 'auto'): Holder {
+function holdSandbox(
+  runId: Id,
+  env: Record<string, string> = {},
+  options: Partial<ContainerOptions> & { isPublished?: boolean } = {},
+): Holder {
   const program = fileURLToPath(new URL('../../support/hold-sandbox.ts', import.meta.url));
-  const child = spawn(process.execPath, [program, runId, storage], { env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, [program, runId, JSON.stringify(options)], { env: { ...process.env, ...env } });
   children.add(child);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  return { child, next: async () => JSON.parse(String((await lines.next()).value)) };
+  const next = async () => JSON.parse(String((await lines.next()).value));
+  return {
+    ...{ child, next },
+    async ask(what) {
+      child.stdin.write(`${what}\n`);
+      return await next();
+    },
+  };
 }
 
 async function killed({ child }: Holder): Promise<void> {
@@ -97,7 +116,7 @@ describe('a sandbox in a container', () => {
 
   it.each([
     ['at its own address', undefined],
-    ['at a published port', async () => false],
+    ['at a published port', async (address: string) => address === (await getContainerRuntimeClient()).info.containerRuntime.host],
   ])('answers %s, reaches no other server, and asks nobody for names', async (_, isOwnAddress) => {
     await using other = await startPostgres(17);
     const engine = await docker();
@@ -135,6 +154,16 @@ describe('a sandbox in a container', () => {
     clearTimeout(timer);
     expect([undefined, 'Error: stopped']).toContain(outcome);
     expect(await partsOf(request.runId)).toEqual([]);
+  });
+
+  it('has a superuser of another name where the source’s is none that a cluster can be made with, and logs no statement', async () => {
+    const request = sandboxRequest({ superuser: `o'neil "$1\\` });
+    await using sandbox = await testSandboxes().start(request, never);
+    await expect(query(sandbox, `CREATE ROLE again PASSWORD 'confidential' NONSENSE`)).rejects.toThrow(/unrecognized role option/);
+    expect(await query(sandbox, 'SELECT current_user AS name')).toEqual([{ name: 'postgres' }]);
+    const logs = await (await docker()).getContainer(nameOf(request.runId)).logs({ follow: false, stdout: true, stderr: true });
+    expect(logs.toString()).toContain('unrecognized role option');
+    expect(logs.toString()).not.toContain('confidential');
   });
 
   it('leaves nothing when the server does not take a setting, and says which', async () => {
@@ -177,25 +206,37 @@ describe('trouble of a sandbox', () => {
     expect(await partsOf(request.runId)).toEqual([]);
   });
 
-  it('is an engine that went away: what is left is told with the commands that remove it, and swept later', async () => {
+  it('is an engine that went away: what is left is told with the commands that remove it, and the same process sweeps it later', async () => {
     await using engine = await engineByTcp();
     const runId = newId(systemClock.now());
-    const holder = holdSandbox(runId, { DOCKER_HOST: engine.url, TESTCONTAINERS_RYUK_DISABLED: 'true' }, 'disk');
+    const holder = holdSandbox(runId, { DOCKER_HOST: engine.url }, { storage: 'disk' });
+    expect(await holder.next()).toMatchObject({ host: expect.any(String) });
+    expect(await holder.ask('sweep')).toMatchObject({ swept: expect.not.arrayContaining([expect.stringContaining(runId)]) });
+    await engine.stop();
+    expect(await holder.ask('trouble')).toEqual({ trouble: expect.stringMatching(/^the container engine does not answer: /) });
+    expect(await holder.ask('dispose')).toMatchObject({
+      code: 'sandbox-unavailable',
+      hint: expect.stringContaining(
+        `docker rm --force --volumes ${nameOf(runId)} && docker volume rm ${nameOf(runId)} && docker network rm ${nameOf(runId)}`,
+      ),
+    });
+    await engine.start();
+    // Nobody else may: its process lives.
+    await testSandboxes().sweep(never);
+    expect(await partsOf(runId)).toHaveLength(3);
+    expect(await holder.ask('sweep')).toEqual({ swept: expect.arrayContaining([`the sandbox of run ${runId} (its run has ended)`]) });
+    expect(await partsOf(runId)).toEqual([]);
+  });
+
+  it('is an engine that starts anew, for which its removal waits', async () => {
+    await using engine = await engineByTcp();
+    const runId = newId(systemClock.now());
+    const holder = holdSandbox(runId, { DOCKER_HOST: engine.url }, { storage: 'disk' });
     expect(await holder.next()).toMatchObject({ host: expect.any(String) });
     await engine.stop();
-    holder.child.stdin.write('how is it\n');
-    expect(await holder.next()).toMatchObject({
-      trouble: expect.stringMatching(/^the container engine does not answer: /),
-      disposed: {
-        code: 'sandbox-unavailable',
-        hint: expect.stringContaining(
-          `docker rm --force --volumes ${nameOf(runId)} && docker volume rm ${nameOf(runId)} && docker network rm ${nameOf(runId)}`,
-        ),
-      },
-    });
-    await until('the holder is gone', () => holder.child.exitCode !== null);
-    expect(await partsOf(runId)).toHaveLength(3);
-    await testSandboxes().sweep(never);
+    const removal = holder.ask('dispose');
+    setTimeout(() => void engine.start(), 3000);
+    expect(await removal).toEqual({ disposed: true });
     expect(await partsOf(runId)).toEqual([]);
   });
 });
@@ -205,8 +246,11 @@ describe('what a killed run leaves', () => {
     const live = sandboxRequest();
     await using sandbox = await testSandboxes().start(live, never);
     const runId = newId(systemClock.now());
-    const holder = holdSandbox(runId, { TESTCONTAINERS_RYUK_DISABLED: 'true' }, 'disk');
+    const holder = holdSandbox(runId, {}, { storage: 'disk' });
     expect(await holder.next()).toMatchObject({ host: expect.any(String) });
+    // Ryuk, which anybody on the network may give orders, is for who asks for it.
+    const { Labels } = (await (await docker()).getContainer(nameOf(runId)).inspect()).Config;
+    expect(Object.keys(Labels).filter((label) => !label.startsWith('dev.jetbackup.'))).toEqual([]);
     await testSandboxes().sweep(never);
     expect(await partsOf(runId)).toHaveLength(3);
     await killed(holder);
@@ -216,10 +260,14 @@ describe('what a killed run leaves', () => {
     expect(await query(sandbox, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('is gone without anybody’s doing within seconds, where Ryuk can be had and serves nobody else', async () => {
+  it('is gone without anybody’s doing within seconds, where Ryuk is wanted, can be had and serves nobody else', async () => {
     await using engine = await engineByTcp({ hidesRyuk: true });
     const runId = newId(systemClock.now());
-    const holder = holdSandbox(runId, { DOCKER_HOST: engine.url, TESTCONTAINERS_RYUK_TEST_LABEL: 'true' }, 'disk');
+    const holder = holdSandbox(
+      runId,
+      { DOCKER_HOST: engine.url, TESTCONTAINERS_RYUK_TEST_LABEL: 'true' },
+      { storage: 'disk', reaper: true },
+    );
     expect(await holder.next()).toMatchObject({ host: expect.any(String) });
     await killed(holder);
     await until('Ryuk has removed it', async () => (await partsOf(runId)).length === 0, 60_000);
@@ -229,13 +277,12 @@ describe('what a killed run leaves', () => {
     await using engine = await engineByTcp({ hidesRyuk: true });
     const runId = newId(systemClock.now());
     const env = { DOCKER_HOST: engine.url, RYUK_CONTAINER_IMAGE: 'localhost:1/jetbackup-test/no-such-ryuk:1' };
-    const holder = holdSandbox(runId, env);
+    const holder = holdSandbox(runId, env, { reaper: true });
     const notes: string[] = [];
     holder.child.stderr.on('data', (chunk: Buffer) => notes.push(chunk.toString()));
     expect(await holder.next()).toMatchObject({ host: expect.any(String) });
     expect(notes.join('')).toMatch(/Ryuk could not be started \(Get .*localhost:1/);
-    holder.child.stdin.write('how is it\n');
-    expect(await holder.next()).toEqual({ disposed: {} });
+    expect(await holder.ask('dispose')).toEqual({ disposed: true });
     expect(await partsOf(runId)).toEqual([]);
   });
 });
@@ -244,13 +291,16 @@ describe('a sandbox that cannot be had', () => {
   it('for want of its image tells the line that pulls it, and the setting that names another', async () => {
     const request = sandboxRequest();
     const image = 'localhost:1/jetbackup-test/no-such-postgres:{major}';
-    await expect(testSandboxes({ image }).start(request, never)).rejects.toMatchObject({
+    const told = {
       code: 'sandbox-unavailable',
       message: expect.stringContaining('localhost:1/jetbackup-test/no-such-postgres:17'),
       hint: expect.stringMatching(
         /docker pull localhost:1\/jetbackup-test\/no-such-postgres:17\b.*verify\.image \(JETBACKUP_SANDBOX_IMAGE\)/,
       ),
-    });
+    };
+    await expect(testSandboxes({ image }).fetch(request, never)).rejects.toMatchObject(told);
+    await expect(testSandboxes({ image }).start(request, never)).rejects.toMatchObject(told);
+    await testSandboxes().fetch(request, never);
     expect(await partsOf(request.runId)).toEqual([]);
   });
 
@@ -261,6 +311,61 @@ describe('a sandbox that cannot be had', () => {
       code: 'sandbox-unavailable',
       hint: expect.stringMatching(/verify\.storage: disk/),
     });
+  });
+
+  it('for want of an address that only this machine reaches is had where rows may travel in clear', async () => {
+    // Of this machine, and no loopback: as an engine on another one would be reached.
+    const TESTCONTAINERS_HOST_OVERRIDE = (await (await docker()).getNetwork('bridge').inspect()).IPAM?.Config?.[0]?.Gateway ?? '';
+    await using engine = await engineByTcp();
+    const env = { DOCKER_HOST: engine.url, TESTCONTAINERS_HOST_OVERRIDE };
+    const runId = newId(systemClock.now());
+    expect(await holdSandbox(runId, env, { isPublished: true }).next()).toMatchObject({
+      code: 'sandbox-unavailable',
+      message: expect.stringContaining(`reached at ${TESTCONTAINERS_HOST_OVERRIDE}`),
+      hint: expect.stringContaining('verify.plaintext: true'),
+    });
+    expect(await partsOf(runId)).toEqual([]);
+    const holder = holdSandbox(runId, env, { isPublished: true, plaintext: true });
+    expect(await holder.next()).toEqual({ host: TESTCONTAINERS_HOST_OVERRIDE });
+    expect(await holder.ask('dispose')).toEqual({ disposed: true });
+  });
+
+  it('for want of the engine that is meant is not made on the one that ~/.testcontainers.properties names', async () => {
+    await using other = await engineByTcp();
+    const HOME = await mkdtemp(join(tmpdir(), 'jb-home-'));
+    await writeFile(join(HOME, '.testcontainers.properties'), `tc.host=${other.url}\n`);
+    const runId = newId(systemClock.now());
+    await using meant = await engineByTcp();
+    expect(await holdSandbox(runId, { HOME, DOCKER_HOST: meant.url }).next()).toMatchObject({
+      code: 'sandbox-unavailable',
+      message: expect.stringContaining(`${meant.url}, and not ${other.url}`),
+    });
+    expect(await holdSandbox(runId, { HOME, DOCKER_HOST: '' }).next()).toMatchObject({
+      code: 'sandbox-unavailable',
+      hint: expect.stringContaining(`DOCKER_HOST=${other.url}`),
+    });
+    expect(await partsOf(runId)).toEqual([]);
+    await rm(HOME, { recursive: true });
+  });
+
+  it('does not hold up who verifies without it, where an engine never answers', async () => {
+    const dead = createServer((socket) => void socket.on('error', () => {}).resume());
+    await new Promise<void>((resolve) => dead.listen(0, '127.0.0.1', resolve));
+    const address = dead.address();
+    const port = address === null || typeof address === 'string' ? 0 : address.port;
+    const support = new URL('../../support/sandboxes.ts', import.meta.url).href;
+    const script = `const { testSandboxes } = await import('${support}');
+      const started = performance.now();
+      const swept = await testSandboxes().sweepWhereItAnswers(new AbortController().signal);
+      console.log(JSON.stringify({ swept, isQuick: performance.now() - started < 15_000 }));
+      process.exit(0);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...process.env, DOCKER_HOST: `tcp://127.0.0.1:${port}` },
+    });
+    children.add(child);
+    const { value } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+    expect(JSON.parse(String(value))).toEqual({ swept: [], isQuick: true });
+    await new Promise<void>((resolve) => dead.close(() => resolve()));
   });
 
   it('for want of the engine that DOCKER_HOST names is not made on another one', async () => {

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/platform/clock.ts';
+import { createProcessRunner, type ProcessRunner } from '../../../src/platform/processes.ts';
 import { createServiceRunner } from '../../../src/platform/services.ts';
 import { findServerPrograms } from '../../../src/postgres/server-programs.ts';
 import type { SandboxProvider } from '../../../src/verify/sandbox.ts';
+import { createSandboxLedger } from '../../../src/verify/sandboxes/ledger.ts';
 import { until } from '../../support/waiting.ts';
 import { localDeps, processesIn, provider, query, request } from './local-sandboxes.ts';
 
@@ -80,10 +82,17 @@ describe.skipIf(programs === undefined)(`a sandbox of this machine's own program
     expect(await local.sweep(never)).toEqual([]);
 
     const [own = ''] = await readdir(directory);
-    const outer = await stat(join(directory, own));
-    expect(outer.mode & 0o777).toBe(0o700);
-    expect(outer.uid === 0).toBe(false);
-    expect((await readdir(join(directory, own))).toSorted()).toEqual(['.s.PGSQL.5432', '.s.PGSQL.5432.lock', 'data']);
+    const entries = (await readdir(join(directory, own))).toSorted();
+    expect(entries).toEqual(['data', 'pg_hba.conf', 'postgresql.conf', 'socket']);
+    const modes = ['', ...entries].map(async (entry) => {
+      const { mode, uid } = await stat(join(directory, own, entry));
+      return `${(mode & 0o777).toString(8)} ${uid === process.getuid?.() ? 'ours' : 'the server’s'} ${entry}`;
+    });
+    const others = isRoot ? 'the server’s' : 'ours';
+    expect(await Promise.all(modes)).toEqual([
+      ...[`${isRoot ? 711 : 700} ours `, `700 ${others} data`, `${isRoot ? 640 : 600} ours pg_hba.conf`],
+      ...[`${isRoot ? 640 : 600} ours postgresql.conf`, `700 ${others} socket`],
+    ]);
     await sandbox[Symbol.asyncDispose]();
     await sandbox[Symbol.asyncDispose]();
     expect(await readdir(directory)).toEqual([]);
@@ -96,6 +105,67 @@ describe.skipIf(programs === undefined)(`a sandbox of this machine's own program
     const { password: _, ...without } = sandbox.settings;
     expect(await failure(query({ ...sandbox, settings: without }, 'SELECT 1'))).toMatchObject({ code: 'database-denied' });
     expect(JSON.stringify(sandbox)).not.toContain(sandbox.settings.password?.reveal());
+  });
+
+  it.skipIf(!isRoot)('writes nothing as root where the server’s user leads it by a link', async () => {
+    const victim = join(directory, 'victim');
+    await writeFile(victim, '# root’s\n', { mode: 0o644 });
+    const bindir = join(directory, 'bin');
+    await mkdir(bindir);
+    await symlink(programs?.postgres ?? '', join(bindir, 'postgres'));
+    const evil = ['postgresql.conf', 'pg_hba.conf'].map((name) => `rm -f data/${name}; ln -s ${victim} data/${name}`);
+    const lure = `mv data elsewhere; rm -f password pg_hba.conf postgresql.conf; ln -s ${victim} postgresql.conf`;
+    const lines = ['#!/bin/sh', `${programs?.initdb} "$@" || exit`, '[ -d data ] || exit 0', ...evil, lure, 'exit 0', ''];
+    await writeFile(join(bindir, 'initdb'), lines.join('\n'), { mode: 0o755 });
+    await using sandbox = await provider({ directory, bindir }).start(request({ major: programs?.major ?? 0 }), never);
+    expect(await readFile(victim, 'utf8')).toBe('# root’s\n');
+    expect((await stat(victim)).uid).toBe(0);
+    expect(await query(sandbox, "SELECT current_setting('fsync') AS fsync")).toEqual([{ fsync: 'off' }]);
+  });
+
+  it.skipIf(!isRoot)('is no process of postgres, who may have a cluster of his own', async () => {
+    await using sandbox = await provider({ directory }).start(request(), never);
+    await query(sandbox, "COPY (SELECT 1) TO PROGRAM 'id -un > whoami'");
+    const [row] = await query(sandbox, "SELECT pg_read_file('whoami') AS name");
+    expect(row?.['name']).toMatch(/^(jetbackup-sandbox|nobody)\n$/);
+  });
+
+  it('that could not be removed is removed by the next job of the same process, which lives', async () => {
+    const ledger = createSandboxLedger();
+    const processes = createProcessRunner();
+    const broken: ProcessRunner = {
+      ...processes,
+      output: (command, signal) =>
+        command.program === 'rm' ? processes.output({ ...command, program: 'false' }, signal) : processes.output(command, signal),
+    };
+    const sandbox = await provider({ directory }, { ledger, processes: broken }).start(request(), never);
+    const next = provider({ directory }, { ledger });
+    expect(await next.sweep(never)).toEqual([]);
+    expect(await failure(sandbox[Symbol.asyncDispose]())).toMatchObject({
+      code: 'sandbox-unavailable',
+      hint: expect.stringMatching(/^It holds/),
+    });
+    expect(await next.sweep(never)).toEqual([expect.stringMatching(`^the local sandbox ${directory}`)]);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('that was killed is also removed where the configuration names another directory by now', async () => {
+    const [before, now] = [join(directory, 'a'), join(directory, 'b')];
+    for (const place of [before, now]) await mkdir(place);
+    const child = spawn(
+      process.execPath,
+      [fileURLToPath(new URL('./hold-sandbox.ts', import.meta.url)), JSON.stringify({ directory: before })],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    onTestFinished(() => void child.kill('SIGKILL'));
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const env = { PATH: process.env['PATH'], TMPDIR: before };
+    expect(await provider({ directory: now }, { env }).sweep(never)).toEqual([expect.stringMatching(`^the local sandbox ${before}/`)]);
+    expect(await readdir(before)).toEqual([]);
   });
 
   const account = { uid: 65_534, gid: 65_534 };

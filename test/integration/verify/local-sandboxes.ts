@@ -5,6 +5,7 @@ import { createProcessRunner } from '../../../src/platform/processes.ts';
 import { createServiceRunner } from '../../../src/platform/services.ts';
 import { openClient } from '../../../src/postgres/connection.ts';
 import type { Sandbox, SandboxProvider, SandboxRequest } from '../../../src/verify/sandbox.ts';
+import { createSandboxLedger } from '../../../src/verify/sandboxes/ledger.ts';
 import { type LocalSandboxDeps, type LocalSandboxOptions, localSandboxes } from '../../../src/verify/sandboxes/local.ts';
 import { sampleManifest } from '../../support/manifest.ts';
 
@@ -17,7 +18,7 @@ export const request = (over: Partial<SandboxRequest> = {}): SandboxRequest => (
 
 export const localDeps = (over: Partial<LocalSandboxDeps> = {}): LocalSandboxDeps => ({
   ...{ processes: createProcessRunner(), services: createServiceRunner(), clock: systemClock },
-  ...{ env: { PATH: process.env['PATH'] }, host: 'backup.example' },
+  ...{ env: { PATH: process.env['PATH'] }, host: 'backup.example', ledger: createSandboxLedger() },
   ...over,
 });
 

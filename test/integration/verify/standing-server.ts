@@ -32,6 +32,7 @@ export function serverThatStays(sandbox: Sandbox): SandboxProvider {
   return {
     kind: sandbox.kind,
     start: async ({ profile }) => ({ ...sandbox, profile, [Symbol.asyncDispose]: clean }),
+    fetch: async () => {},
     sweep: async () => [],
   };
 }

@@ -55,9 +55,11 @@ describe('verify', () => {
       ...{ sandbox: 'auto', profile: 'fast', image: 'postgres:{major}', memoryBytes: undefined, cpus: undefined, storage: 'auto' },
       ...{
         directory: undefined,
+        timeoutMs: 86_400_000,
+        plaintext: false,
+        reaper: false,
         settings: {},
         amcheckBytes: 1e9,
-        timeoutMs: 86_400_000,
         queryTimeoutMs: 60_000,
         afterBackup: false,
         queries: [],
@@ -74,6 +76,8 @@ describe('verify', () => {
   cpus: 1.5
   storage: disk
   directory: scratch
+  plaintext: true
+  reaper: true
   settings:
     work_mem: 64MB
     pg_stat_statements.track: all

@@ -10,8 +10,8 @@ const here = await thisProcess(hostname());
 /** Above the most that Linux gives out (proc(5), pid_max). */
 const dead: ProcessIdentity = { ...here, pid: 4_194_305 };
 
-function why(owner: ProcessIdentity, hoursLater = 1, isStopped = false): Promise<string | undefined> {
-  return whyLeftover({ runId, owner, createdAt }, { here, now: createdAt.add({ hours: hoursLater }), isStopped });
+function why(owner: ProcessIdentity, hoursLater = 1, isStopped = false, hasEnded = false): Promise<string | undefined> {
+  return whyLeftover({ runId, owner, createdAt }, { here, now: createdAt.add({ hours: hoursLater }), isStopped, hasEnded });
 }
 
 describe('a sandbox that may be left by a killed run', () => {
@@ -30,6 +30,12 @@ describe('a sandbox that may be left by a killed run', () => {
 
   it('is left alone while its process lives, however long', async () => {
     expect(await why(here, 1000)).toBeUndefined();
+  });
+
+  it('goes where its run ended in a process that lives on and is ours, and in no other', async () => {
+    expect(await why(here, 1, false, true)).toBe('its run has ended');
+    expect(await why({ ...here, host: 'other' }, 1, false, true)).toBeUndefined();
+    expect(await why({ ...here, pid: process.ppid, startTicks: '' }, 1, false, true)).not.toBe('its run has ended');
   });
 
   it('goes once its process is gone, also where its number is another’s by now', async () => {

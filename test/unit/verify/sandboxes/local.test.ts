@@ -1,9 +1,10 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { chooseServerPrograms, versionOf } from '../../../../src/postgres/server-programs.ts';
-import { configuration, serverEnvironment, superuserName } from '../../../../src/verify/sandboxes/local-cluster.ts';
+import { configuration, serverEnvironment } from '../../../../src/verify/sandboxes/local-cluster.ts';
 import { neededBytes } from '../../../../src/verify/sandboxes/local-room.ts';
 import { accountIn } from '../../../../src/verify/sandboxes/server-account.ts';
+import { superuserName } from '../../../../src/verify/sandboxes/superuser.ts';
 
 const programs = (major: number, minor: number) => {
   const directory = `/pg/${major}.${minor}`;
@@ -22,17 +23,21 @@ test.each([
   expect(choice === undefined ? undefined : versionOf(choice)).toBe(chosen);
 });
 
-test('root runs the server as postgres, else as nobody, and never as root', () => {
+test('root runs the server as jetbackup-sandbox, else as nobody, and never as root or as postgres, who has clusters of his own', () => {
   const root = 'root:x:0:0:root:/root:/bin/bash\n';
   const nobody = 'nobody:x:65534:65533::/nonexistent:/usr/sbin/nologin\n';
-  expect(accountIn(`${root}${nobody}postgres:x:101:104::/var/lib/postgresql:/bin/bash\n`)).toEqual({
-    name: 'postgres',
-    uid: 101,
-    gid: 104,
-  });
+  const postgres = 'postgres:x:101:104::/var/lib/postgresql:/bin/bash\n';
+  const own = { name: 'jetbackup-sandbox', uid: 990, gid: 991 };
+  expect(accountIn(`${root}${nobody}${postgres}jetbackup-sandbox:x:990:991::/:/usr/sbin/nologin\n`)).toEqual(own);
+  expect(accountIn(root + postgres + nobody)).toEqual({ name: 'nobody', uid: 65_534, gid: 65_533 });
+  expect(accountIn(root + postgres)).toEqual({ name: 'nobody', uid: 65_534, gid: 65_534 });
   expect(accountIn(root + nobody)).toEqual({ name: 'nobody', uid: 65_534, gid: 65_533 });
   expect(accountIn(root)).toEqual({ name: 'nobody', uid: 65_534, gid: 65_534 });
-  expect(accountIn('postgres:x:0:0::/:/bin/sh\npostgres2:x:5:5::/:/bin/sh\n')).toEqual({ name: 'nobody', uid: 65_534, gid: 65_534 });
+  expect(accountIn('jetbackup-sandbox:x:0:0::/:/bin/sh\njetbackup-sandbox2:x:5:5::/:/bin/sh\n')).toEqual({
+    name: 'nobody',
+    uid: 65_534,
+    gid: 65_534,
+  });
 });
 
 test('the room is for the database, its growth and its WAL', () => {
@@ -44,13 +49,17 @@ test('the room is for the database, its growth and its WAL', () => {
 
 test('no setting moves the server to where others reach it or its files are', () => {
   const text = configuration(
-    { listen_addresses: '*', data_directory: '/var/lib/postgresql', hba_file: '/tmp/mine', work_mem: '7MB' },
+    {
+      ...{ listen_addresses: '*', data_directory: '/var/lib/postgresql', hba_file: '/tmp/mine', work_mem: '7MB' },
+      ...{ log_statement: 'all', log_min_error_statement: 'error', log_min_duration_statement: '0' },
+    },
     '/s/b',
   );
   const last = new Map(text.split('\n').flatMap((line) => (line.includes(' = ') ? [line.split(' = ', 2) as [string, string]] : [])));
   expect(Object.fromEntries(last)).toMatchObject({
-    ...{ listen_addresses: "''", data_directory: "'/s/b/data'", hba_file: "'/s/b/data/pg_hba.conf'", work_mem: "'7MB'" },
-    ...{ unix_socket_directories: `'"/s/b"'`, unix_socket_permissions: "'0700'", log_destination: "'stderr'" },
+    ...{ listen_addresses: "''", data_directory: "'/s/b/data'", hba_file: "'/s/b/pg_hba.conf'", work_mem: "'7MB'" },
+    ...{ unix_socket_directories: `'"/s/b/socket"'`, unix_socket_permissions: "'0700'", log_destination: "'stderr'" },
+    ...{ log_statement: "'none'", log_min_error_statement: "'panic'", log_min_duration_statement: "'-1'" },
   });
 });
 
