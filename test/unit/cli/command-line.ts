@@ -130,6 +130,7 @@ export interface World {
   readonly terminal?: boolean;
   readonly signal?: AbortSignal;
   readonly init?: Partial<CliContext['init']>;
+  readonly loadDaemon?: CliContext['loadDaemon'];
   readonly cwd?: string;
 }
 
@@ -189,7 +190,7 @@ export async function type(line: string | readonly string[], world: World = {}):
         close: () => {},
         ...world.composed,
       }),
-      loadDaemon: unexpected('loadDaemon'),
+      loadDaemon: world.loadDaemon ?? unexpected('loadDaemon'),
       init: {
         newKeys: async () => ({
           identity: new Secret('AGE-SECRET-KEY-1TEST'),
