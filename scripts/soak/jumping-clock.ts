@@ -42,6 +42,7 @@ export function jumpingClock(): JumpingClock {
         if (quiet < 2) continue;
         await onIdle();
         quiet = 0;
+        if (!isIdle()) continue;
         const next = Math.min(...[...sleepers].map(({ untilMs }) => untilMs));
         if (!Number.isFinite(next)) continue;
         offsetMs += Math.max(0, next - monotonicMs());
