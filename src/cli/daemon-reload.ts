@@ -16,11 +16,12 @@ export async function watchForReload(
   path: string | undefined,
 ): Promise<ReloadWatch> {
   let seen = await marks(path);
-  let hungUp = Promise.withResolvers<void>();
   let isHungUp = false;
+  // Of the look that is waited for; to race it against a promise that lasts would keep something of each look for ever.
+  let sleeping = new AbortController();
   const listening = onHangup(() => {
     isHungUp = true;
-    hungUp.resolve();
+    sleeping.abort();
   });
   return {
     async wanted(signal) {
@@ -32,16 +33,11 @@ export async function watchForReload(
         seen = now;
         if (isHungUp) {
           isHungUp = false;
-          hungUp = Promise.withResolvers();
           return 'SIGHUP';
         }
         if (hasChanged) return `${path} has changed`;
-        const over = new AbortController();
-        try {
-          await Promise.race([clock.sleep(LOOK_MS, AbortSignal.any([signal, over.signal])), hungUp.promise]);
-        } finally {
-          over.abort();
-        }
+        if (sleeping.signal.aborted) sleeping = new AbortController();
+        await clock.sleep(LOOK_MS, AbortSignal.any([signal, sleeping.signal])).catch(() => {});
       }
     },
     [Symbol.dispose]: () => listening[Symbol.dispose](),

@@ -14,6 +14,7 @@ import { PROBE_PREFIX } from './key.ts';
 import type { CallOptions, S3Connection } from './s3-client.ts';
 import { isAmbiguous, S3Failure } from './s3-errors.ts';
 import { integrityHeaders } from './s3-integrity.ts';
+import { listObjects } from './s3-list.ts';
 import { putWhole } from './s3-put.ts';
 import type { StoreFeatures } from './store.ts';
 
@@ -23,6 +24,8 @@ const RACES = 3;
 const UPLOAD_RACERS = 8;
 /** Long enough for two clocks that differ by seconds, short enough to wait for where nobody may lift it. */
 const LOCK_MS = 20_000;
+/** What is older than this was left by a probe that was killed. */
+const LEFT_MS = 10 * 60_000;
 
 interface Probe {
   readonly connection: S3Connection;
@@ -192,6 +195,11 @@ async function keepsVersions(probe: Probe): Promise<boolean> {
 async function cleanUp(probe: Probe): Promise<void> {
   const { connection, folder, lock } = probe;
   try {
+    await removeLeft(probe);
+  } catch {
+    // The next probe tries again.
+  }
+  try {
     if (await removeAll(probe)) return;
     if (lock.ObjectLockRetainUntilDate !== undefined && probe.signal?.aborted !== true) {
       await connection.clock.sleep(LOCK_MS, probe.signal);
@@ -200,6 +208,16 @@ async function cleanUp(probe: Probe): Promise<void> {
     connection.logger?.warn({ location: connection.location, folder }, 'objects of the probe could not be removed');
   } catch (error) {
     connection.logger?.warn({ location: connection.location, folder, error }, 'objects of the probe could not be removed');
+  }
+}
+
+/** What probes that were killed left. One that runs beside this takes seconds; all dates are the store's. */
+async function removeLeft({ connection, folder, signal }: Probe): Promise<void> {
+  const found = await Array.fromAsync(listObjects(connection, PROBE_PREFIX, signal));
+  const now = Math.max(...found.filter(({ key }) => key.startsWith(folder)).map(({ modified }) => modified.epochMilliseconds));
+  for (const { key, modified } of found) {
+    if (key.startsWith(folder) || !(modified.epochMilliseconds < now - LEFT_MS)) continue;
+    await connection.client.send(new DeleteObjectCommand({ Bucket: connection.bucket, Key: connection.name(key) }));
   }
 }
 

@@ -35,7 +35,8 @@ export function createFakeTime(start = '2026-11-25T02:00:00Z'): FakeTime {
   const begin = Temporal.Instant.from(start);
   let elapsedMs = 0;
   let waits: Wait[] = [];
-  const trueNow = () => begin.add({ milliseconds: elapsedMs });
+  // A third of something is no whole number of ms, and Temporal takes no other.
+  const trueNow = () => begin.add({ milliseconds: Math.floor(elapsedMs) });
 
   const nextDue = (): Wait | undefined => {
     const left = ({ host, dueMs }: Wait) => dueMs - host.monotonicMs();

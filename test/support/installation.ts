@@ -103,7 +103,7 @@ export interface Installation extends AsyncDisposable {
   restoresEqual(when?: string): Promise<void>;
   /** Asserts that no process, temporary file, unfinished upload, stray object, staging database or session is left. */
   expectNothingLeft(run?: RunningCli): Promise<void>;
-  /** As hours later: what runs left that were committing is no longer spared for a manifest that might yet arrive, and notes of killed readers are swept. */
+  /** As hours later: what runs left that were committing is no longer spared for a manifest that might yet arrive, and notes of killed readers and objects of killed probes are swept. */
   endGrace(): Promise<void>;
 }
 
@@ -213,7 +213,9 @@ export async function makeInstallation(options: InstallationOptions): Promise<In
       await server.query('DROP DATABASE restored_copy');
     },
     async endGrace() {
-      for (const key of (await repository.keys()).filter((name) => name.startsWith('readers/'))) await repository.delete(key);
+      // Both are removed by date, which an S3 server lets nobody set.
+      for (const key of (await repository.keys()).filter((name) => /^(?:readers|[.]jetbackup-probe)[/]/.test(name)))
+        await repository.delete(key);
       for (const key of (await repository.keys()).filter((name) => name.endsWith('/claim.json'))) {
         const claim = z.object({ source: z.string() }).parse(JSON.parse((await repository.read(key)).toString('utf8')));
         await repository.write(key, JSON.stringify({ ...claim, committing: false }));
@@ -234,7 +236,7 @@ export async function makeInstallation(options: InstallationOptions): Promise<In
       const shared = (await readdir('/dev/shm').catch(() => [])).filter((name) => name.includes(`-${run?.child.pid}-`));
       expect(shared).toEqual([]);
       expect(await repository.unfinished()).toEqual([]);
-      expect((await repository.keys()).filter((key) => !key.startsWith('runs/'))).toEqual(await expectedKeys());
+      expect((await repository.keys()).filter((key) => !/^(?:runs|leases)\//.test(key))).toEqual(await expectedKeys());
     },
     async [Symbol.asyncDispose]() {
       await proxy.stop();

@@ -135,6 +135,7 @@ export interface World {
   readonly terminal?: boolean;
   readonly signal?: AbortSignal;
   readonly init?: Partial<CliContext['init']>;
+  readonly loadDaemon?: CliContext['loadDaemon'];
   readonly cwd?: string;
 }
 
@@ -196,7 +197,7 @@ export async function type(line: string | readonly string[], world: World = {}):
         close: () => {},
         ...world.composed,
       }),
-      loadDaemon: unexpected('loadDaemon'),
+      loadDaemon: world.loadDaemon ?? unexpected('loadDaemon'),
       init: {
         newKeys: async () => ({
           identity: new Secret('AGE-SECRET-KEY-1TEST'),

@@ -108,8 +108,9 @@ export function daemon(options: {
             result = { result: 'interrupted', retryable: true };
           }
           active.splice(active.indexOf(job.id), 1);
-          // A process that was killed leaves no record.
-          if (!kill.signal.aborted) history.all.push({ job: job.id, startedAt, recordedAt: startedAt, finishedAt: host.now(), ...result });
+          // A process that was killed leaves no record, nor does one that found somebody else at work.
+          if (!kill.signal.aborted && result.elsewhere !== true)
+            history.all.push({ job: job.id, startedAt, recordedAt: startedAt, finishedAt: host.now(), ...result });
           return result;
         },
       },

@@ -1,0 +1,317 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Temporal } from 'temporal-polyfill';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Heartbeat } from '../../../src/alerts/alert.ts';
+import { documents } from '../../../src/cli/json.ts';
+import { parseCron } from '../../../src/core/cron.ts';
+import { JetbackupError } from '../../../src/core/errors.ts';
+import { type Progress, silent } from '../../../src/core/progress.ts';
+import type { Job, Start } from '../../../src/daemon/plan.ts';
+import { createRunCounter } from '../../../src/daemon/run-counter.ts';
+import type { JobOutcome, SchedulerEvent } from '../../../src/daemon/scheduler.ts';
+import type { Service } from '../../../src/daemon/service.ts';
+import { heartbeatsFor } from '../../../src/operations/heartbeats.ts';
+import type { PastRun } from '../../../src/operations/last-runs.ts';
+import { manifest, runRecord, type Typed, type as typed, type World } from './command-line.ts';
+
+const DUE = Temporal.Instant.from('2026-11-20T02:00:00Z');
+const RUN = '20261120T020000Z-aaaaaa';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'jetbackup-daemon-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function configured(text: string): string {
+  const file = join(folder, 'jetbackup.yaml');
+  writeFileSync(file, text, { mode: 0o600 });
+  return file;
+}
+
+describe('daemon --dry-run', () => {
+  const text = `
+repository: file:///backups
+timezone: Europe/Berlin
+databases:
+  - { name: shop, url: postgres://app@db/shop, schedule: 0 2 * * * }
+  - { name: crm, url: postgres://app@db/crm, schedule: "off" }
+verify: { schedule: 0 4 1 * * }
+prune: { schedule: 30 5 * * 0 }
+`;
+
+  it('shows the next three times of each job, in the zone of the configuration, and ends', async () => {
+    const { stdout, exitCode } = await typed(`daemon --dry-run --config ${configured(text)}`, { env: {} });
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^ ?JOB +SCHEDULE +NEXT +THEN +AND THEN/);
+    expect(stdout).toMatch(/backup:shop +0 2 \* \* \* +2026-11-21 02:00:00\+01:00 +2026-11-22 02:00:00\+01:00 +2026-11-23 02:00:00\+01:00/);
+    expect(stdout).toMatch(/verify:shop +0 4 1 \* \* +2026-12-01 04:00:00\+01:00/);
+    expect(stdout).toMatch(/verify:crm/);
+    expect(stdout).not.toContain('backup:crm');
+    expect(stdout).toMatch(/prune +30 5 \* \* 0 +2026-11-22 05:30:00\+01:00/);
+  });
+
+  it('prints the same as a document', async () => {
+    const { stdout } = await typed(`daemon --dry-run --json --config ${configured(text)}`, { env: {} });
+    const document = documents.daemon.parse(JSON.parse(stdout));
+    expect(document).toMatchObject({ command: 'daemon', dryRun: true });
+    expect(document.jobs.map(({ id }) => id)).toEqual(['backup:shop', 'verify:shop', 'verify:crm', 'prune']);
+    expect(document.jobs[0]).toMatchObject({
+      ...{ operation: 'backup', database: 'shop', schedule: '0 2 * * *', timeZone: 'Europe/Berlin' },
+      next: ['2026-11-21T01:00:00Z', '2026-11-22T01:00:00Z', '2026-11-23T01:00:00Z'],
+    });
+  });
+
+  it('says so where nothing is scheduled, and refuses what is no schedule', async () => {
+    const off = text.replaceAll(/schedule: [^}"]+/g, 'schedule: "off" ');
+    expect((await typed(`daemon --dry-run --config ${configured(off)}`, { env: {} })).stdout).toBe('nothing is scheduled\n');
+    const bad = await typed(`daemon --dry-run --config ${configured(text.replace('0 2 * * *', '0 25 * * *'))}`, { env: {} });
+    expect(bad.exitCode).toBe(10);
+  });
+});
+
+type Beat = readonly [string, string];
+
+interface Given {
+  readonly operations?: World['operations'];
+  readonly runs?: readonly PastRun[];
+  readonly heartbeats?: readonly Heartbeat[];
+  readonly operation?: Job['operation'];
+  /** Aborts what runs. */
+  readonly stop?: AbortSignal;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const text = `
+repository: s3://backups
+databases:
+  - { name: shop, url: "postgres://app:hunter2secret@db/shop" }
+prune: { schedule: "off" }
+`;
+
+function startOf(operation: Job['operation']): Start {
+  const cron = parseCron('0 2 * * *');
+  if ('problems' in cron) throw new Error('it is one');
+  const job: Job = {
+    ...{ id: `${operation}:shop`, operation, database: 'shop', cron, zone: 'UTC', jitterMs: 0, catchUpMs: undefined },
+    retry: { attempts: 0, backoffMs: 60_000, windowMs: 0 },
+  };
+  return { job, dueAt: DUE, why: 'due', attempt: 1 };
+}
+
+/** What `jetbackup daemon` logs, and what comes of one job that its scheduler starts. */
+async function runJob(
+  given: Given = {},
+): Promise<{ outcome: JobOutcome | undefined; typed: Typed; lines: Record<string, unknown>[]; did: string[] }> {
+  let outcome: JobOutcome | undefined;
+  const did: string[] = [];
+  let log: Progress = silent;
+  const start = startOf(given.operation ?? 'backup');
+  const result = await typed(`daemon --config ${configured(text)}`, {
+    env: given.env ?? { AWS_ACCESS_KEY_ID: 'AKIATEST', AWS_SECRET_ACCESS_KEY: 'verysecretkey123' },
+    composed: {
+      backupDeps: async (progress) => {
+        log = progress;
+        return {} as never;
+      },
+      alertDeps: () => ({ clock: { sleep: async () => {} }, host: 'h', targets: [], heartbeats: given.heartbeats ?? [] }) as never,
+      incidentDeps: () => ({ targets: [] }) as never,
+      alertPolicy: () => ({}) as never,
+      remembering: () => ({ store: {} }) as never,
+      listDeps: () => ({ store: {} }) as never,
+      close: () => void did.push('closed'),
+    },
+    operations: {
+      createHistory: () => ({ read: async () => ({ since: undefined, of: () => given.runs ?? [] }) }),
+      exclusively: async (_deps, { operation, database, periodMs }, _signal, work) => {
+        did.push(`lease of ${operation} ${database}, each ${Number(periodMs) / 3_600_000} h`);
+        return await work(new AbortController().signal);
+      },
+      isBackedUpSince: async () => false,
+      heartbeatsFor,
+      backup: async () => {
+        did.push('backup');
+        log({ type: 'run', id: RUN, operation: 'backup', database: 'shop' });
+        log({ type: 'phase', phase: 'dump', text: 'dumping' });
+        log({ type: 'done', phase: 'dump', ms: 8000, bytes: 5_000_000 });
+        return { manifest: manifest(), run: runRecord('backup'), partial: false };
+      },
+      ...given.operations,
+    },
+    loadDaemon: async () => ({
+      systemdNotifier: () => ({ ready: hang, reloading: hang, stopping: hang, watch: hang }),
+      serveHttp: hang,
+      createRunCounter,
+      async runDaemon(deps) {
+        const service: Service = await deps.load();
+        const tell = (event: SchedulerEvent) => deps.onEvent(event);
+        tell({ type: 'started', start });
+        outcome = await service.scheduler.runner.run(start, given.stop ?? new AbortController().signal);
+        if (outcome.elsewhere === true) tell({ type: 'elsewhere', start });
+        else tell({ type: 'finished', start, outcome, ms: 9000 });
+        await service.close();
+      },
+    }),
+  });
+  const lines = result.stderr
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { outcome, typed: result, lines, did };
+}
+const hang = () => new Promise<never>(() => {});
+
+function listening(): { beats: Beat[]; heartbeats: Heartbeat[] } {
+  const beats: Beat[] = [];
+  const heartbeat: Heartbeat = {
+    ...{ name: 'checks', operations: ['backup', 'verify', 'prune'], databases: undefined },
+    beat: async (beat, { text: said }) => void beats.push([beat, said]),
+  };
+  return { beats, heartbeats: [heartbeat] };
+}
+
+const fails = (error: Error) => ({ backup: async () => Promise.reject(error) });
+const locked = new JetbackupError('locked', 'the lease "backup-shop" is held by backup on alpha', { hint: 'Wait.' });
+
+describe('a job of the daemon', () => {
+  it('is done under a lease that knows how often it comes, and logs JSON lines that say whose they are', async () => {
+    const { outcome, lines, did, typed: result } = await runJob();
+    expect(outcome).toEqual({ result: 'succeeded', retryable: false });
+    expect(result).toMatchObject({ exitCode: 0, stdout: '' });
+    expect(did.slice(0, 2)).toEqual(['lease of backup shop, each 24 h', 'backup']);
+    expect(lines.map(({ msg }) => msg)).toEqual([
+      'jetbackup 0.1.0 watches the schedules of 1 database(s)',
+      'backup:shop begins (due, due at 2026-11-20 02:00:00+00:00)',
+      'dumping: 4.77 MiB in 8s, 610 KiB/s',
+      `backed up ${manifest().id}`,
+      'backup:shop succeeded',
+      'stopped',
+    ]);
+    expect(lines[2]).toMatchObject({
+      ...{ level: 'info', time: expect.stringMatching(/Z$/), phase: 'dump', bytes: 5_000_000 },
+      ...{ job: 'backup:shop', operation: 'backup', database: 'shop', run: RUN },
+    });
+    for (const line of lines.slice(1, -1)) expect(line).toHaveProperty('job', 'backup:shop');
+  });
+
+  it.each([
+    ['may be tried again', new JetbackupError('database-unreachable', 'connection refused', { hint: 'Start it.' }), true],
+    ['is of no use to try again', new JetbackupError('dump-failed', 'pg_dump failed', { hint: 'Read on.' }), false],
+    ['is a bug', new TypeError('x is not a function'), false],
+  ])('that fails in a way that %s says so, with what to do', async (_, error, retryable) => {
+    const { outcome, lines } = await runJob({ operations: fails(error) });
+    expect(outcome).toEqual({ result: 'failed', retryable });
+    const code = error instanceof JetbackupError ? error.code : 'bug';
+    const hint = error instanceof JetbackupError ? `; ${error.hint}` : '';
+    expect(lines.find(({ level }) => level === 'error')).toMatchObject({ msg: `${error.message}${hint}`, code, job: 'backup:shop' });
+    expect(lines.at(-2)).toMatchObject({ level: 'warn', msg: 'backup:shop failed' });
+  });
+
+  it('that another instance is doing is left to it: no failure, no error, and no heartbeat of ours', async () => {
+    const { beats, heartbeats } = listening();
+    const operations = { exclusively: async () => Promise.reject(locked) };
+    const { outcome, lines, did } = await runJob({ operations, heartbeats });
+    expect(outcome).toMatchObject({ elsewhere: true });
+    expect(did).not.toContain('backup');
+    expect(beats).toEqual([]);
+    expect(lines.map(({ level }) => level)).not.toContain('error');
+    expect(lines.at(-2)).toMatchObject({ msg: 'backup:shop is being done by another instance' });
+  });
+
+  it('that finds the database locked by somebody’s backup has failed, and may be tried again', async () => {
+    const { outcome, lines } = await runJob({ operations: fails(locked) });
+    expect(outcome).toEqual({ result: 'failed', retryable: true });
+    expect(lines.find(({ code }) => code === 'locked')).toMatchObject({ level: 'info' });
+  });
+
+  it('that another instance has done by the time that it gets the lease is not done again', async () => {
+    const { beats, heartbeats } = listening();
+    const run: PastRun = {
+      ...{ startedAt: DUE, recordedAt: DUE, finishedAt: DUE.add({ minutes: 1 }) },
+      ...{ result: 'succeeded', retryable: false },
+    };
+    const { outcome, lines, did } = await runJob({ runs: [run], heartbeats });
+    expect(outcome).toEqual({ result: 'succeeded', retryable: false });
+    expect(did).not.toContain('backup');
+    expect(beats).toEqual([]);
+    expect(lines.map(({ msg }) => msg)).toContain('another instance has done this');
+    const before = { ...run, startedAt: DUE.subtract({ seconds: 1 }) };
+    expect((await runJob({ runs: [before] })).did).toContain('backup');
+    expect((await runJob({ runs: [{ ...run, result: 'failed' }] })).did).toContain('backup');
+  });
+
+  it('whose backup is there although its run was killed before it could record it is not done again', async () => {
+    const asked: unknown[] = [];
+    const operations: World['operations'] = {
+      isBackedUpSince: async (_store, of) => {
+        asked.push(of);
+        return true;
+      },
+    };
+    const { outcome, did } = await runJob({ operations });
+    expect(outcome).toEqual({ result: 'succeeded', retryable: false });
+    expect(did).not.toContain('backup');
+    expect(asked).toEqual([{ database: 'shop', since: DUE }]);
+  });
+
+  it('tells heartbeats of its beginning and its end, and of a failure in one fixed sentence', async () => {
+    const good = listening();
+    await runJob({ heartbeats: good.heartbeats });
+    expect(good.beats.map(([beat]) => beat)).toEqual(['start', 'success']);
+    const bad = listening();
+    await runJob({ heartbeats: bad.heartbeats, operations: fails(new JetbackupError('dump-failed', 'table "secret_plans" is broken')) });
+    expect(bad.beats.map(([beat]) => beat)).toEqual(['start', 'fail']);
+  });
+
+  it('that is aborted was interrupted, whatever tore on the way', async () => {
+    const stop = AbortSignal.abort(new JetbackupError('terminated', 'stopped'));
+    const { outcome, lines } = await runJob({ stop, operations: fails(new Error('socket hang up')) });
+    expect(outcome).toEqual({ result: 'interrupted', retryable: false });
+    expect(lines.map(({ level }) => level)).not.toContain('error');
+  });
+
+  it('logs no secret, neither in a text nor in a field', async () => {
+    const error = new JetbackupError('database-unreachable', 'cannot connect to postgres://app:hunter2secret@db/shop', {
+      hint: 'Is verysecretkey123 right?',
+    });
+    const { typed: result } = await runJob({ operations: fails(error) });
+    expect(result.stderr).toContain('cannot connect to');
+    expect(result.stderr).not.toMatch(/hunter2secret|verysecretkey123/);
+  });
+});
+
+describe('a reload of the daemon', () => {
+  it('keeps the old secrets out of the log too, since jobs of the old configuration still run', async () => {
+    const file = configured(text);
+    const { stderr } = await typed(`daemon --config ${file}`, {
+      ...{
+        env: {},
+        composed: {
+          alertDeps: () => ({ targets: [], heartbeats: [] }) as never,
+          incidentDeps: () => ({ targets: [] }) as never,
+          alertPolicy: () => ({}) as never,
+          remembering: () => ({ store: {} }) as never,
+        },
+      },
+      operations: { createHistory: () => ({ read: async () => ({ since: undefined, of: () => [] }) }) },
+      loadDaemon: async () => ({
+        systemdNotifier: () => ({ ready: hang, reloading: hang, stopping: hang, watch: hang }),
+        serveHttp: hang,
+        createRunCounter,
+        async runDaemon(deps) {
+          await deps.load();
+          writeFileSync(file, text.replace('hunter2secret', 'tr0ub4dor-secret'));
+          await deps.load();
+          deps.log('error', 'the old hunter2secret and the new tr0ub4dor-secret');
+          writeFileSync(file, text.replace('repository', 'repositry'));
+          await expect(deps.load()).rejects.toMatchObject({ code: 'config-invalid' });
+          deps.log('error', 'once more hunter2secret and tr0ub4dor-secret');
+        },
+      }),
+    });
+    expect(stderr).toContain('once more');
+    expect(stderr).not.toMatch(/hunter2secret|tr0ub4dor-secret/);
+  });
+});
