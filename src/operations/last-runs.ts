@@ -59,25 +59,30 @@ interface Seen extends PastRun {
  */
 export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind[]): LastRunsReader {
   /** Undefined: cannot be read, or is of no kind that matters. */
-  const seen = new Map<Id, Seen | undefined>();
+  let seen: ReadonlyMap<Id, Seen | undefined> = new Map();
   let ids: readonly Id[] = [];
   let listedAt: Instant | undefined;
 
   return {
     async read(now, signal) {
-      ids = listedAt === undefined ? await listRuns(store, signal) : await listMonths(store, ids, listedAt, now, signal);
+      const all = listedAt === undefined ? await listRuns(store, signal) : await listMonths(store, ids, listedAt, now, signal);
+      ids = all.slice(-MOST_READ);
       listedAt = now;
       const found = new Map(kinds.map((kind) => [keyOf(kind), { kind, runs: [] as Seen[] }]));
-      const newest = ids.slice(-MOST_READ).reverse();
+      const newest = ids.toReversed();
+      // Readings may overlap: what another one forgets meanwhile is still known to this one.
+      const known = new Map(seen);
+      const looked = new Map<Id, Seen | undefined>();
       let since: Instant | undefined;
       for (let next = 0; next < newest.length; next += AT_ONCE) {
         if ([...found.values()].every(isSettled)) break;
         const batch = newest.slice(next, next + AT_ONCE);
-        const unread = batch.filter((id) => !seen.has(id));
+        const unread = batch.filter((id) => !known.has(id));
         const records = await Promise.all(unread.map((id) => readRun(store, id, signal)));
-        for (const [index, id] of unread.entries()) seen.set(id, summarize(records[index], now));
+        for (const [index, id] of unread.entries()) known.set(id, summarize(records[index], now));
         for (const id of batch) {
-          const run = seen.get(id);
+          const run = known.get(id);
+          looked.set(id, run);
           if (run === undefined) continue;
           since = run.startedAt;
           for (const database of [run.database, null]) {
@@ -86,6 +91,8 @@ export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind
           }
         }
       }
+      // A daemon reads for years: what no kind reached this time is read again, should that ever be needed.
+      seen = looked;
       return {
         since,
         of: (kind) => inOrder({ kind, runs: found.get(keyOf(kind))?.runs ?? [] }),
