@@ -19,7 +19,9 @@ type Policy = z.infer<typeof Policy>;
 /** The policies of docs/CONFIGURATION.md, as they stand there. */
 function documented(): { backup: Policy; prune: Policy; restore: Policy } {
   const page = readFileSync(join(import.meta.dirname, '../../docs/CONFIGURATION.md'), 'utf8');
-  const blocks = Array.from(page.matchAll(/```json\n([\s\S]*?)```/g), ([, block = '']) => Policy.parse(JSON.parse(block)));
+  // A block without a version is a statement to be added to one of them.
+  const texts = Array.from(page.matchAll(/```json\n([\s\S]*?)```/g), ([, block = '']) => block);
+  const blocks = texts.filter((block) => block.includes('"Version"')).map((block) => Policy.parse(JSON.parse(block)));
   const [backup, prune, restore] = blocks;
   if (backup === undefined || prune === undefined || restore === undefined || blocks.length !== 3) {
     throw new Error('three policies were expected');

@@ -139,6 +139,7 @@ describe('a verification that is told to stop', () => {
         if (kind === 'local')
           expect(ended.stderr).toMatch(/removed what a killed run left: the local sandbox .* and the server that ran in it/);
         for (const run of killed.get(kind) ?? []) expect(await leftOf(run), kind).toEqual([]);
+        await installation.endGrace();
         await installation.expectNothingLeft();
       });
     });
@@ -168,6 +169,7 @@ describe('a verification that is told to stop', () => {
       expect(await databases()).toHaveLength(1);
       const next = await installation.cli.start(arguments_, env).ended;
       expect(next, next.stderr).toMatchObject({ code: 0 });
+      await installation.endGrace();
     }
     expect(await databases()).toEqual([]);
     await installation.expectNothingLeft(run);
