@@ -21,7 +21,7 @@ export async function runPairSoak(options: {
     database: 'shop',
     s3: { server: s3, bucket: 'shop', endpoint: s3.endpoint },
     settings: { schedule: '* * * * *' },
-    config: { verify: { schedule: 'off', ...(image === undefined ? {} : { image }) }, prune: { schedule: 'off' } },
+    config: { verify: { schedule: 'off', ...(image === undefined ? {} : { image }) }, prune: { schedule: 'off' }, http: 'off' },
   });
   console.log(`${minutes} minutes of two daemons on ${s3.image} and PostgreSQL 15`);
   const { slots, kills, killsInBackup, problems } = await runPair({

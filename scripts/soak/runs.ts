@@ -44,7 +44,7 @@ export async function runRunsSoak({ runs }: { readonly runs: number }): Promise<
   const file = join(cli.directory, 'jetbackup.yaml');
   const written = z.looseObject({ databases: z.array(z.looseObject({})) }).parse(parse(await readFile(file, 'utf8')));
   const settings = { schedule: '* * * * *', bindir: (await clientTools(15)).directory };
-  const config = { verify: { schedule: 'off' }, prune: { schedule: 'off' }, daemon: { catchUp: 'off' } };
+  const config = { verify: { schedule: 'off' }, prune: { schedule: 'off' }, daemon: { catchUp: 'off' }, http: 'off' };
   await writeFile(file, stringify({ ...written, ...config, databases: [{ ...written.databases[0], ...settings }] }));
 
   const files = directoryFiles(directory);

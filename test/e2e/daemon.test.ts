@@ -27,19 +27,21 @@ async function installationOf(
   schedule: string,
   daemon: Record<string, unknown> = {},
   megabytes = 1,
+  more: Record<string, unknown> = {},
 ): Promise<Installation> {
   await createSample(server, database, megabytes);
   await s3.createBucket(database);
   return await makeInstallation({
     ...{ server, database, s3: { server: s3, bucket: database, endpoint: s3.endpoint }, settings: { schedule } },
-    config: { verify: { schedule: 'off', ...(image === undefined ? {} : { image }) }, prune: { schedule: 'off' }, daemon },
+    config: { verify: { schedule: 'off', ...(image === undefined ? {} : { image }) }, prune: { schedule: 'off' }, daemon, ...more },
   });
 }
 
 describe('two daemons on one repository, one of which is killed now and then', () => {
   let shop: Installation;
   beforeAll(async () => {
-    shop = await installationOf('shop', '* * * * *');
+    // On two hosts both would listen.
+    shop = await installationOf('shop', '* * * * *', {}, 1, { http: 'off' });
   });
   afterAll(async () => await shop?.[Symbol.asyncDispose]());
 
