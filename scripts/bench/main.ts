@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { build } from '../build.ts';
@@ -53,6 +53,8 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
   signal.throwIfAborted();
 
   const folder = await mkdtemp(path.join(tmpdir(), 'jetbackup-bench-'));
+  // The server of a local sandbox, which root runs as another user, must get through to its own folder.
+  await chmod(folder, 0o711);
   cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
   const server = cleanup.use(await startBenchServer(signal));
   const s3 = options.withoutS3 ? undefined : await startS3(say);
