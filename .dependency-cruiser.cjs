@@ -7,8 +7,8 @@ const base = folders('platform', 'core');
 
 /** Folder or file below src, and the paths that it may import. */
 const mayImport = {
-  'main[.]ts$': ['src/compose[.]ts$', 'src/version[.]ts$', ...folders('cli', 'daemon', 'config', 'operations'), ...base],
-  'compose[.]ts$': ['src/version[.]ts$', ...folders('config', 'operations'), ...adapters, 'retention/', ...base],
+  'main[.]ts$': ['src/compose/', 'src/version[.]ts$', ...folders('cli', 'daemon', 'config', 'operations'), ...base],
+  'compose/': [...folders('config', 'operations'), ...adapters, 'retention/', ...base],
   'version[.]ts$': ['package[.]json$'],
   // Retention's reasons are put into words where they are shown; a report is a way to show.
   'cli/': ['src/version[.]ts$', ...folders('config', 'operations', 'daemon', 'report', 'metrics'), 'retention/', ...base],
@@ -17,7 +17,8 @@ const mayImport = {
   'metrics/': [...folders('operations'), ...base],
   'config/': ['retention/', ...folders('core')],
   'operations/': [...adapters, 'retention/', ...base],
-  'catalog/': [...ports, ...base],
+  // Over the port alone, whatever the store.
+  'catalog/': [...ports, 'src/storage/json-object[.]ts$', ...base],
   // A sandbox is a server to connect to, and a check asks it.
   'verify/': [...folders('postgres'), ...base],
   'report/': [...base],

@@ -2,7 +2,7 @@
 // Nothing is imported before the check (types vanish): an old Node.js would stumble over what it does not know, with a stack instead
 // of a sentence. For the same reason what runs until then keeps to old syntax.
 import type { Adapters } from './cli/context.ts';
-import type { Platform } from './compose.ts';
+import type { Platform } from './compose/platform.ts';
 
 const needed = [22, 22];
 const running = process.versions.node.split('.').map(Number);
@@ -133,7 +133,8 @@ function userName(read: () => string): string {
 
 async function loadAdapters(platform: Platform): Promise<Adapters> {
   const [
-    { compose, composeInit, configChecks, createSandboxLedger },
+    { compose, configChecks, createSandboxLedger },
+    { composeInit },
     { loadConfig },
     { testAlerts },
     { acknowledgeIncidents, listIncidents },
@@ -154,7 +155,8 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { isBackedUpSince },
     { surveyStatus },
   ] = await Promise.all([
-    import('./compose.ts'),
+    import('./compose/compose.ts'),
+    import('./compose/init.ts'),
     import('./config/load.ts'),
     import('./operations/alerts.ts'),
     import('./operations/acknowledge.ts'),

@@ -1,7 +1,8 @@
 import { hostname } from 'node:os';
 import { PassThrough } from 'node:stream';
 import type { CliContext, Shell } from '../../src/cli/context.ts';
-import { compose, composeInit, configChecks } from '../../src/compose.ts';
+import { compose, configChecks } from '../../src/compose/compose.ts';
+import { composeInit } from '../../src/compose/init.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { runDaemon } from '../../src/daemon/daemon.ts';
 import { serveHttp } from '../../src/daemon/http.ts';

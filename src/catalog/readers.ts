@@ -1,8 +1,9 @@
 import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 import { bytesOf, collect, KiB, MiB } from '../core/bytes.ts';
-import { isJetbackupError, JetbackupError } from '../core/errors.ts';
+import { JetbackupError } from '../core/errors.ts';
 import { type DatabaseName, DatabaseNameSchema, type Id, IdSchema } from '../core/ids.ts';
+import { readJsonObject } from '../storage/json-object.ts';
 import type { Key, ObjectStore } from '../storage/store.ts';
 import { DELETING_KEY, READERS_PREFIX, type ReaderPlace, readerKey, readerOf, readersPrefix } from './layout.ts';
 
@@ -166,7 +167,7 @@ export interface Deletion {
  * read counts as naming every backup. One GET where there is none. Throws what the store throws.
  */
 export async function deletionOf(store: ObjectStore, place: ReaderPlace, signal: AbortSignal): Promise<Deletion | undefined> {
-  const read = await readDeleting(store, signal);
+  const read = await readJsonObject(store, DELETING_KEY, { schema: DeletingSchema, mostBytes: DELETING_MAX_BYTES }, signal);
   if (read === undefined) return undefined;
   if (read !== 'unreadable' && !(read.database === place.database && read.backups.includes(place.id))) return undefined;
   // The list that was read, or a younger one, which only makes this end later.
@@ -176,20 +177,4 @@ export async function deletionOf(store: ObjectStore, place: ReaderPlace, signal:
   const until = list.modified.add({ milliseconds: DELETING_TTL_MS });
   if (note !== undefined && Temporal.Instant.compare(until, note.modified) <= 0) return undefined;
   return { holder: read === 'unreadable' ? `a prune, whose ${DELETING_KEY} cannot be read` : read.holder, until };
-}
-
-async function readDeleting(store: ObjectStore, signal: AbortSignal): Promise<z.infer<typeof DeletingSchema> | 'unreadable' | undefined> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      const bytes = await collect(await store.get(DELETING_KEY, { signal }), DELETING_MAX_BYTES);
-      const parsed = DeletingSchema.safeParse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-      return parsed.success ? parsed.data : 'unreadable';
-    } catch (error) {
-      if (isJetbackupError(error, 'storage-not-found')) return undefined;
-      // Replaced while it was read, most likely: another look will do.
-      if (isJetbackupError(error, 'storage-failed') && attempt < 3) continue;
-      if (isJetbackupError(error, 'storage-failed') || error instanceof SyntaxError || error instanceof RangeError) return 'unreadable';
-      throw error;
-    }
-  }
 }

@@ -63,7 +63,7 @@ export type SandboxChoice = Config['verify']['sandbox'];
 export type AskPassphrase = (() => Promise<string>) | undefined;
 
 /**
- * What compose.ts makes of a configuration. Keys are read only by the command that needs them: a backup host has no
+ * What compose/ makes of a configuration. Keys are read only by the command that needs them: a backup host has no
  * identity, a restore host no signing key. Throws `key-missing`, `key-wrong`, `config-invalid`.
  */
 export interface Composed {

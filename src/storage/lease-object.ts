@@ -1,7 +1,7 @@
 import type { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
-import { bytesOf, collect, KiB } from '../core/bytes.ts';
-import { isJetbackupError } from '../core/errors.ts';
+import { bytesOf, KiB } from '../core/bytes.ts';
+import { readJsonObject } from './json-object.ts';
 import type { Key, ObjectStore } from './store.ts';
 
 /** Below it the second that a store's dates are rounded to, and the settling of a race, would no longer be small. */
@@ -71,19 +71,7 @@ export async function listLease(place: LeasePlace, signal: AbortSignal): Promise
 
 /** Undefined where there is no such object; `unreadable` where what is in it is not a lease's. */
 export async function readLease(place: LeasePlace, number: number, signal: AbortSignal): Promise<LeaseContent | 'unreadable' | undefined> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      const bytes = await collect(await place.store.get(leaseKey(place, number), { signal }), 16 * KiB);
-      const parsed = LeaseContentSchema.safeParse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-      return parsed.success ? parsed.data : 'unreadable';
-    } catch (error) {
-      if (isJetbackupError(error, 'storage-not-found')) return undefined;
-      // Replaced by its holder while it was read, most likely: another look will do.
-      if (isJetbackupError(error, 'storage-failed') && attempt < 3) continue;
-      if (isJetbackupError(error, 'storage-failed') || error instanceof SyntaxError || error instanceof RangeError) return 'unreadable';
-      throw error;
-    }
-  }
+  return await readJsonObject(place.store, leaseKey(place, number), { schema: LeaseContentSchema, mostBytes: 16 * KiB }, signal);
 }
 
 export async function writeLease(

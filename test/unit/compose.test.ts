@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import * as z from 'zod';
-import { compose, configChecks } from '../../src/compose.ts';
+import { compose, configChecks } from '../../src/compose/compose.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { silent } from '../../src/core/progress.ts';
 import { generateSigningKey } from '../../src/crypto/signature.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultPolicy } from '../../../src/alerts/policy.ts';
-import { alertPolicyOf } from '../../../src/compose.ts';
+import { alertPolicyOf } from '../../../src/compose/compose.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { formatProblem, problemsOf } from '../../../src/config/problems.ts';

@@ -24,7 +24,7 @@ test('imports that follow the direction are allowed', async () => {
   const problems = await problemsOf({
     'src/core/bytes.ts': 'export const bytes = 1;',
     'src/storage/s3.ts': "import { bytes } from '../core/bytes.ts'; export const s3 = bytes;",
-    'src/compose.ts': "import { s3 } from './storage/s3.ts'; export const store = s3;",
+    'src/compose/compose.ts': "import { s3 } from '../storage/s3.ts'; export const store = s3;",
   });
   expect(problems).toEqual([]);
 });
