@@ -100,6 +100,7 @@ async function start(): Promise<number> {
     clock: systemClock,
     signal: shutdown.signal,
     onHangup: (listener) => shutdown.onHangup(listener),
+    tellOfSignalBy: (listener) => shutdown.tellBy(listener),
     processes,
     host: os.hostname(),
     version,

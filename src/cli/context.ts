@@ -164,6 +164,8 @@ export interface Shell {
   readonly signal: AbortSignal;
   /** While somebody listens, SIGHUP ends nothing. */
   onHangup(listener: () => void): Disposable;
+  /** While somebody listens, they tell the user of the first signal. */
+  tellOfSignalBy(listener: (signal: NodeJS.Signals) => void): Disposable;
   readonly processes: ProcessRunner;
   /** Name of this host. */
   readonly host: string;

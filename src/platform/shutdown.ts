@@ -12,6 +12,8 @@ export interface Shutdown extends Disposable {
   readonly signal: AbortSignal;
   /** While somebody listens, SIGHUP asks them to read their configuration anew, and nobody to stop. */
   onHangup(listener: () => void): Disposable;
+  /** While somebody listens, they tell the user of the first signal, in place of `onFirst`. */
+  tellBy(listener: (signal: NodeJS.Signals) => void): Disposable;
   /** Aborts for another reason, e.g. that nobody reads the output any more. Does nothing after the first time. */
   abort(reason: JetbackupError): void;
 }
@@ -34,6 +36,7 @@ export function createShutdown(options: {
   const controller = new AbortController();
   let firstAt: number | undefined;
   const hangups = new Set<() => void>();
+  let tell = onFirst;
   const onSignal = (name: NodeJS.Signals): void => {
     if (name === 'SIGHUP' && hangups.size > 0) {
       for (const listener of hangups) listener();
@@ -45,7 +48,7 @@ export function createShutdown(options: {
     if (firstAt === undefined) {
       firstAt = now;
       controller.abort(reason);
-      onFirst(name);
+      tell(name);
     } else if (now - firstAt > SAME_KEYSTROKE_MS) {
       force(reason.exitCode, name);
     }
@@ -57,6 +60,14 @@ export function createShutdown(options: {
     onHangup(listener) {
       hangups.add(listener);
       return { [Symbol.dispose]: () => void hangups.delete(listener) };
+    },
+    tellBy(listener) {
+      tell = listener;
+      return {
+        [Symbol.dispose]() {
+          tell = onFirst;
+        },
+      };
     },
     abort(reason) {
       if (!controller.signal.aborted) controller.abort(reason);

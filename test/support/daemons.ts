@@ -20,7 +20,7 @@ export type LogLine = z.infer<typeof LineSchema>;
 /** One `jetbackup daemon` and what it logs. */
 export interface RunningDaemon {
   readonly run: RunningCli;
-  /** Fails where something that it wrote is no line of JSON, but for what the process itself says of a signal. */
+  /** Fails where something that it wrote is no line of JSON. */
   lines(): LogLine[];
   says(text: RegExp, timeoutMs?: number): Promise<void>;
   /** As systemd and an impatient person do. Gives the exit status, after it has ended. */
@@ -36,7 +36,7 @@ export async function startDaemon({ cli }: Installation, env: Readonly<Record<st
         .stderr()
         .split('\n')
         .slice(0, -1)
-        .filter((line) => line !== '' && !/^SIG[A-Z]+: stopping and cleaning up/.test(line))
+        .filter((line) => line !== '')
         .map((line) => LineSchema.parse(JSON.parse(line))),
     says: (text, timeoutMs) =>
       until(

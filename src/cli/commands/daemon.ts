@@ -77,6 +77,8 @@ async function runService(first: Session): Promise<Outcome> {
   const counter = createRunCounter();
   const { http } = first.config;
   let current = first.config;
+  // Whoever reads the log by machine reads each line as JSON.
+  using _telling = context.tellOfSignalBy((signal) => log('info', `${signal}: stopping and cleaning up; once more to end at once`));
   using reload = await watchForReload(context, first.config.path);
   log('info', `jetbackup ${context.version} watches the schedules of ${first.config.databases.length} database(s)`);
   await runDaemon(

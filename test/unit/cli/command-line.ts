@@ -166,6 +166,7 @@ export async function type(line: string | readonly string[], world: World = {}):
     clock: { now: () => Temporal.Instant.from('2026-11-20T12:00:00Z'), monotonicMs: () => 0, sleep: async () => {} },
     signal: world.signal ?? new AbortController().signal,
     onHangup: () => ({ [Symbol.dispose]: () => {} }),
+    tellOfSignalBy: () => ({ [Symbol.dispose]: () => {} }),
     processes: opaque,
     host: 'h',
     version: '0.1.0',

@@ -39,6 +39,17 @@ describe('a signal', () => {
     expect(forced).toEqual([]);
   });
 
+  it('is told by whoever took that over, as long as they do', () => {
+    const [first, second] = [start(), start()];
+    const own: string[] = [];
+    first.shutdown.tellBy((signal) => void own.push(signal));
+    first.press('SIGTERM', 0);
+    expect([own, first.told]).toEqual([['SIGTERM'], []]);
+    second.shutdown.tellBy((signal) => void own.push(signal))[Symbol.dispose]();
+    second.press('SIGINT', 0);
+    expect([own, second.told]).toEqual([['SIGTERM'], ['SIGINT']]);
+  });
+
   it('that comes again within half a second is the same keystroke, passed on by npm', () => {
     const { press, told, forced } = start();
     press('SIGINT', 0);
