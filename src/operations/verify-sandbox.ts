@@ -83,17 +83,19 @@ export async function makeRoles(
   const loaded = sql === undefined ? undefined : await restorer.loadGlobals(sandbox.settings, sql, signal);
   const { gone, versionNum } = await look();
   const sameMajor = Math.floor(versionNum / 10_000) === majorOf(manifest.server);
+  // Rules of who may grant what change from major to major.
+  const wrong = sameMajor ? (loaded?.failures ?? []).filter(({ isOfTheServer }) => !isOfTheServer) : [];
   // So that the rest can be looked at all the same.
   if (gone.length > 0) await restorer.createRoles(sandbox.settings, gone, signal);
   const ms = deps.clock.monotonicMs() - started;
   if (loaded === undefined) {
     record.add('roles', { status: 'skip', message: 'the backup holds no globals' }, ms);
-  } else if (gone.length > 0 || (loaded.failures.length > 0 && sameMajor)) {
+  } else if (gone.length > 0 || wrong.length > 0) {
     record.add(
       'roles',
       {
         status: 'fail',
-        message: `${gone.length} roles that the database needs are not in the globals, and ${loaded.failures.length} statements of the globals failed`,
+        message: `${gone.length} roles that the database needs are not in the globals, and ${wrong.length} statements of the globals failed`,
         findings: [
           ...gone.map((role) => `the role "${role}" owns objects or has rights, and the globals do not make it`),
           ...loaded.failures.map(({ statement, message }) => `${statement}: ${message}`),
@@ -104,8 +106,8 @@ export async function makeRoles(
     );
   } else {
     const more = loaded.leftOut === 0 ? '' : `; ${loaded.leftOut} statements about tablespaces left out`;
-    // Rules of who may grant what, and settings, change from major to major; what the database needs is there.
-    const refused = loaded.failures.length === 0 ? '' : `; ${loaded.failures.length} statements refused by another major version`;
+    const by = sameMajor ? 'by a server that lacks what they name' : 'by another major version';
+    const refused = loaded.failures.length === 0 ? '' : `; ${loaded.failures.length} statements refused ${by}`;
     const findings = loaded.failures.map(({ statement, message }) => `${statement}: ${message}`);
     record.add('roles', { status: 'pass', message: `${loaded.roles} roles made from the globals${more}${refused}`, findings }, ms);
   }

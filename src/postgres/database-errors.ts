@@ -6,6 +6,15 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** Connection, resources (disk, memory, locks), shutdown and input/output (PostgreSQL, Appendix A): the server's own trouble. */
+const ofTheServer = /^(?:08|53|57P|58|40)|^55P03$/;
+
+/** The SQLSTATE of what the server said of a statement; undefined where it speaks of its own trouble, or is not there to speak. */
+export function stateOf(error: unknown): string | undefined {
+  const code = codeOf(error);
+  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]+$/.test(code) && !ofTheServer.test(code) ? code : undefined;
+}
+
 /** A server's own error has a five-character SQLSTATE; `08...` (connection), `57P0x` (shutdown, startup) and `53300` (no slot left) pass by themselves. */
 const unreachableStates = /^(08...|57P0[123]|53300)$/;
 const socketCodes = /^(E[A-Z]+|EAI_[A-Z]+)$/;

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { messageOf } from '../core/errors.ts';
 import { connect } from './client.ts';
-import { codeOf } from './database-errors.ts';
+import { stateOf } from './database-errors.ts';
 import { existingRoles } from './maintenance.ts';
 import type { ConnectionSettings } from './settings.ts';
 
@@ -10,14 +10,17 @@ export interface LoadedGlobals {
   readonly roles: number;
   /** Statements about tablespaces: their directories are not in a backup. */
   readonly leftOut: number;
-  /** `statement` is its beginning, without a value. */
-  readonly failures: readonly { readonly statement: string; readonly message: string }[];
+  /**
+   * `statement` is its beginning, without a value. `isOfTheServer`: it asks for what no backup holds and this server may lack, as a
+   * locale (`lc_monetary`) or a module that defines a setting or a label.
+   */
+  readonly failures: readonly { readonly statement: string; readonly message: string; readonly isOfTheServer: boolean }[];
 }
 
 /**
  * Runs what pg_dumpall --globals-only wrote, one statement after the other, on a server of our own. The user that we are connected
  * as keeps its password and attributes. A statement that fails is told and the next one tried, as psql does. Throws
- * `database-unreachable`, `database-denied`, or the signal's reason.
+ * `database-unreachable`, `database-denied`, the signal's reason, and the server's own trouble (disk, memory, shutdown) as it comes.
  */
 export async function loadGlobals(settings: ConnectionSettings, sql: string, signal?: AbortSignal): Promise<LoadedGlobals> {
   const { client } = await connect(settings, { applicationName: 'jetbackup globals', ...(signal === undefined ? {} : { signal }) });
@@ -27,7 +30,7 @@ export async function loadGlobals(settings: ConnectionSettings, sql: string, sig
     const isOwn = (name: string | undefined) => name === settings.user || name === own;
     let roles = 0;
     let leftOut = 0;
-    const failures: { statement: string; message: string }[] = [];
+    const failures: LoadedGlobals['failures'][number][] = [];
     for (const statement of statements(sql)) {
       const made = /^CREATE ROLE ("(?:[^"]|"")+"|[^\s;]+)/.exec(statement)?.[1];
       const altered = /^ALTER ROLE ("(?:[^"]|"")+"|[^\s;]+) WITH /.exec(statement)?.[1];
@@ -44,9 +47,9 @@ export async function loadGlobals(settings: ConnectionSettings, sql: string, sig
         await client.query(statement);
         if (made !== undefined) roles += 1;
       } catch (error) {
-        // Without a code it is the connection that failed.
-        if (codeOf(error) === undefined) throw error;
-        failures.push({ statement: beginning(statement), message: messageOf(error) });
+        // Without one it is the connection that failed, or the server is at its end: no word about the statement.
+        if (stateOf(error) === undefined) throw error;
+        failures.push({ statement: beginning(statement), message: messageOf(error), isOfTheServer: ofTheServer.test(statement) });
       }
     }
     return { roles, leftOut, failures };
@@ -54,6 +57,8 @@ export async function loadGlobals(settings: ConnectionSettings, sql: string, sig
     await client.end().catch(() => {});
   }
 }
+
+const ofTheServer = /^(?:ALTER ROLE (?:"(?:[^"]|"")+"|[^\s;]+) (?:IN DATABASE .+? )?SET |SECURITY LABEL )/;
 
 /**
  * Name of the superuser that the server was made with, by what it alone always has: every attribute. Of several, the one that others

@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import * as z from 'zod';
 import { messageOf } from '../../core/errors.ts';
+import { stateOf } from '../../postgres/database-errors.ts';
 import { quoteIdentifier } from '../../postgres/fingerprint-digest.ts';
 import { qualified, userSchema } from '../../postgres/inventory-sql.ts';
-import { stateOf } from './session.ts';
 
 /** Where the extension is made when there is none. Nobody's search_path leads there. */
 const SCHEMA = 'jetbackup_amcheck';

@@ -1,9 +1,10 @@
 import * as z from 'zod';
+import { stateOf } from '../../postgres/database-errors.ts';
 import { quoteIdentifier } from '../../postgres/fingerprint-digest.ts';
 import type { CheckContext, CheckResult, RestoreCheck } from '../check.ts';
 import { expectedOf } from './compare.ts';
 import { anotherBackup, counted, failed, passed, skipped } from './result.ts';
-import { inSession, stateOf } from './session.ts';
+import { inSession } from './session.ts';
 
 const Rows = z.object({ total: z.string(), writtenAt: z.iso.datetime().nullable(), newer: z.string(), later: z.string() });
 export type CanaryRows = z.infer<typeof Rows>;

@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { JetbackupError, messageOf } from '../../core/errors.ts';
 import type { Source } from '../../core/manifest.ts';
+import { stateOf } from '../../postgres/database-errors.ts';
 import { fixedSettings } from '../../postgres/fingerprint-digest.ts';
 import { type OneValue, oneValue } from '../../postgres/one-value.ts';
-import { stateOf } from './session.ts';
 
 export interface Asking {
   /** Undefined: what the database has by default. */

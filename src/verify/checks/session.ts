@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { openClient } from '../../postgres/connection.ts';
-import { codeOf, databaseError } from '../../postgres/database-errors.ts';
+import { databaseError } from '../../postgres/database-errors.ts';
 import type { CheckContext } from '../check.ts';
 
 /**
@@ -23,13 +23,4 @@ export async function inSession<T>(
     signal.throwIfAborted();
     throw databaseError(error, settings, 'unverified');
   }
-}
-
-/** Connection, resources (disk, memory, locks), shutdown and input/output (PostgreSQL, Appendix A): the server's own trouble. */
-const ofTheServer = /^(?:08|53|57P|58|40)|^55P03$/;
-
-/** The SQLSTATE of what the server said of a statement; undefined where it speaks of its own trouble, or is not there to speak. */
-export function stateOf(error: unknown): string | undefined {
-  const code = codeOf(error);
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]+$/.test(code) && !ofTheServer.test(code) ? code : undefined;
 }

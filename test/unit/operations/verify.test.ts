@@ -189,6 +189,20 @@ describe('a backup that is damaged', () => {
     expect(checks.find((check) => check.id === 'roles')).toMatchObject({ status: 'fail' });
     expect(checks.at(-1)).toMatchObject({ id: 'fingerprint', status: 'pass' });
   });
+
+  it.each([
+    ['fails when a statement of the globals fails', false, 'failed', 'fail'],
+    ['tells of a setting of a role that the sandbox cannot know, and blames nobody', true, 'proven', 'pass'],
+  ] as const)('%s', async (_, isOfTheServer, expected, status) => {
+    const { shop } = await installation();
+    const { id } = await shop.backup();
+    const failures = [{ statement: 'ALTER ROLE app SET lc_monetary', message: 'invalid value', isOfTheServer }];
+    const restorer = fakeRestorer({ loadGlobals: async () => ({ roles: 2, leftOut: 0, failures }) });
+    const { outcome, checks } = await shop.verify(id, { restorer, checks: [passing] });
+    expect(outcome).toBe(expected);
+    const findings = ['ALTER ROLE app SET lc_monetary: invalid value'];
+    expect(checks.find((check) => check.id === 'roles')).toMatchObject({ status, findings });
+  });
 });
 
 describe('a verification that could not be made', () => {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Source } from '../../../src/core/manifest.ts';
+import { stateOf } from '../../../src/postgres/database-errors.ts';
 import { canary, judge as judgeCanary } from '../../../src/verify/checks/canary.ts';
 import { problemWith, queries } from '../../../src/verify/checks/queries.ts';
 import { databaseSearchPath } from '../../../src/verify/checks/scalar.ts';
-import { stateOf } from '../../../src/verify/checks/session.ts';
 import { judge as judgeValues, values } from '../../../src/verify/checks/values.ts';
 import { sampleManifest } from '../../support/manifest.ts';
 import { contextOf, print } from './contexts.ts';
