@@ -77,6 +77,11 @@ export interface Heartbeat {
   beat(beat: Beat, run: { readonly id: string; readonly text: string }, signal: AbortSignal): Promise<void>;
 }
 
+/** The cause of an `alert-refused` that reached some of its receivers: to send it again would reach those twice. */
+export class TakenInPart extends Error {
+  override readonly name = 'TakenInPart';
+}
+
 /** The cause of an `alert-undelivered` whose receiver asked to be left alone for so long (ms). */
 export class RetryLater extends Error {
   readonly afterMs: number;

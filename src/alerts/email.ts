@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createTransport } from 'nodemailer';
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
-import type { AlertChannel, Notice, Sensitive } from './alert.ts';
+import { type AlertChannel, type Notice, type Sensitive, TakenInPart } from './alert.ts';
 import { type AttemptDeps, attempts } from './attempts.ts';
 import { headline, lines, stateText } from './words.ts';
 
@@ -81,8 +81,12 @@ async function sendOnce(settings: EmailSettings, ca: Buffer | undefined, notice:
       html: htmlOf(notice),
       signal,
     });
-    // The others have it: trying again would send it to them twice.
-    if (rejected.length > 0) throw new JetbackupError('alert-refused', `${what} refused ${rejected.length} of ${to.length} recipients`);
+    if (rejected.length > 0) {
+      throw new JetbackupError('alert-refused', `${what} refused ${rejected.length} of ${to.length} recipients`, {
+        cause: new TakenInPart(),
+        hint: `The others have it. Take out of "to" of the alert "${settings.name}" whoever is no longer there.`,
+      });
+    }
   } catch (error) {
     signal.throwIfAborted();
     throw isJetbackupError(error) ? error : classified(error, settings, what);

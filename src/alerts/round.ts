@@ -1,7 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import type { JetbackupError } from '../core/errors.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
-import { type AlertTarget, type Notice, RetryLater, wants } from './alert.ts';
+import { type AlertTarget, type Notice, RetryLater, TakenInPart, wants } from './alert.ts';
 import { type Delivery, type DeliveryJob, deliver } from './deliver.ts';
 import type { ChannelFacts, Facts } from './facts.ts';
 import { advance } from './incidents.ts';
@@ -104,7 +104,8 @@ function recorded(
     if (error === undefined) delete failing[name];
     else failing[name] = healthAfter(state.failing[name], error, now);
   }
-  const delivered = new Set(deliveries.filter(({ error }) => error === undefined).map(({ channel, notice }) => `${channel} ${notice.id}`));
+  const isOver = ({ error }: Delivery) => error === undefined || error.cause instanceof TakenInPart;
+  const delivered = new Set(deliveries.filter(isOver).map(({ channel, notice }) => `${channel} ${notice.id}`));
   const outbox = waiting
     .map(({ channel, notice }) => ({ channel: channel.name, notice }))
     .filter(({ channel, notice }) => !delivered.has(`${channel} ${notice.id}`));
@@ -112,8 +113,10 @@ function recorded(
 }
 
 function healthAfter(before: ChannelHealth | undefined, error: JetbackupError, now: Instant): ChannelHealth {
-  const attempts = (before?.attempts ?? 0) + 1;
-  const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, attempts - 1));
+  // What some receive is not held back from them for the others' sake.
+  const isPartial = error.cause instanceof TakenInPart;
+  const attempts = isPartial ? 1 : (before?.attempts ?? 0) + 1;
+  const pause = isPartial ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, attempts - 1));
   const asked = error.cause instanceof RetryLater ? error.cause.afterMs : 0;
   return {
     failingSince: before?.failingSince ?? text(now),

@@ -68,22 +68,30 @@ function exclusively<T>(
   { job, dueAt }: Start,
   work: (kept: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  // Has a lease of that name of its own, for prunes by hand too.
-  if (job.operation === 'prune') return work(context.signal);
   const following = nextDue(job.cron, job.zone, dueAt);
   const periodMs = following === undefined ? Number.POSITIVE_INFINITY : following.epochMilliseconds - dueAt.epochMilliseconds;
   const deps = composed.exclusiveDeps(output.progress.report);
-  return context.operations.exclusively(deps, { operation: job.operation, database: job.database, periodMs }, context.signal, work);
+  // A prune takes `prune` itself, for those by hand too; what the schedule starts is kept apart before that.
+  const operation = job.operation === 'prune' ? 'scheduled-prune' : job.operation;
+  return context.operations.exclusively(deps, { operation, database: job.database, periodMs }, context.signal, work);
 }
 
 /** Whether somebody else's run stands for this due time: asked under the lease, so that it cannot be under way. */
-async function isDone({ context, composed }: Session, history: History, { job, dueAt }: Start): Promise<boolean> {
-  const runs = (await history.read(context.clock.now(), context.signal)).of(job);
+async function isDone({ context, composed, output }: Session, history: History, { job, dueAt }: Start): Promise<boolean> {
+  const { signal } = context;
+  const runs = await history.read(context.clock.now(), signal).then(
+    (past) => past.of(job),
+    (error: unknown) => {
+      signal.throwIfAborted();
+      // This only saves a run that somebody else made: one that is made twice is better than none.
+      output.progress.report({ type: 'warning', text: `whether another instance has done this could not be told: ${messageOf(error)}` });
+      return [];
+    },
+  );
   if (runs.some(({ result, startedAt }) => result === 'succeeded' && startedAt.epochMilliseconds >= dueAt.epochMilliseconds)) return true;
   if (job.operation !== 'backup' || job.database === null) return false;
   // One that was killed between its commit and its record has left a whole backup.
-  const { store } = composed.listDeps();
-  return await context.operations.isBackedUpSince(store, { database: job.database, since: dueAt }, context.signal);
+  return await context.operations.isBackedUpSince(composed.listDeps(), { database: job.database, since: dueAt }, signal);
 }
 
 /** A heartbeat hears of a failure, and not why: what goes out of the house names nothing. */
@@ -113,7 +121,7 @@ async function backup(session: Session, database: string): Promise<JobOutcome> {
   if (config.verify.afterBackup) await verifyAfter(session, [manifest]);
   if (config.daemon.prune === 'after-backup') {
     try {
-      await pruneInTurn(session, database);
+      await pruneInTurn(session, [database]);
     } catch (error) {
       if (context.signal.aborted) throw error;
       output.failure('pruning after the backup: ', error);
@@ -127,12 +135,12 @@ const PRUNE_WAITS_MS = 15 * 60_000;
 const PRUNE_LOOKS_MS = 15_000;
 
 /** Two databases that are backed up at the same time are pruned one after the other. */
-async function pruneInTurn(session: Session, database: string): Promise<void> {
+async function pruneInTurn(session: Session, databases: readonly string[]): Promise<void> {
   const { clock, signal } = session.context;
   const started = clock.monotonicMs();
   for (;;) {
     try {
-      await pruneDatabases(session, [database], false);
+      await pruneDatabases(session, databases, false);
       return;
     } catch (error) {
       if (!isJetbackupError(error, 'locked') || clock.monotonicMs() - started > PRUNE_WAITS_MS) throw error;
@@ -155,10 +163,9 @@ async function verify(session: Session, database: string): Promise<JobOutcome> {
 }
 
 async function prune(session: Session): Promise<JobOutcome> {
-  await pruneDatabases(
+  await pruneInTurn(
     session,
     session.config.databases.map(({ name }) => name),
-    false,
   );
   return SUCCEEDED;
 }

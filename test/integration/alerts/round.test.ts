@@ -156,6 +156,26 @@ describe('a channel that fails', () => {
     expect(messages()).toHaveLength(3);
   });
 
+  it('reaches whoever it can, once for each notice and without a wait, where one of its recipients is refused', async () => {
+    await using partly = await mailServer({ key: tls.key, cert: tls.cert, secure: false }, { recipient: ['gone@example.com', 550] });
+    const own = settings().map((one) =>
+      one.kind === 'email' ? { ...one, port: partly.port, to: ['ops@example.com', 'gone@example.com'] } : one,
+    );
+    const { round, state } = installation(own);
+    const told = () => partly.mails.map(({ text }) => /^Subject: \[jetbackup\] ([A-Z]+)/m.exec(text)?.[1]);
+    await round(failing);
+    expect(state()).toMatchObject({ failing: { mail: { code: 'alert-refused' } }, outbox: [] });
+    expect(told()).toEqual(['CRITICAL']);
+    for (let times = 0; times < 5; times += 1) await round(failing, { minutes: 20 });
+    expect(told()).toEqual(['CRITICAL']);
+    expect(hooks()).toEqual([
+      ['trigger', 'critical'],
+      ['trigger', 'warning'],
+    ]);
+    await round(healthy(), { minutes: 1 });
+    expect(told()).toEqual(['CRITICAL', 'RESOLVED']);
+  });
+
   it('does not hold up the others, nor one that hangs', async () => {
     const { targets } = installation();
     const done: string[] = [];

@@ -76,7 +76,7 @@ type Beat = readonly [string, string];
 
 interface Given {
   readonly operations?: World['operations'];
-  readonly runs?: readonly PastRun[];
+  readonly runs?: readonly PastRun[] | Error;
   readonly heartbeats?: readonly Heartbeat[];
   readonly operation?: Job['operation'];
   /** Aborts what runs. */
@@ -124,7 +124,13 @@ async function runJob(
       close: () => void did.push('closed'),
     },
     operations: {
-      createHistory: () => ({ read: async () => ({ since: undefined, of: () => given.runs ?? [] }) }),
+      createHistory: () => ({
+        async read() {
+          const { runs = [] } = given;
+          if (runs instanceof Error) throw runs;
+          return { since: undefined, of: () => runs };
+        },
+      }),
       exclusively: async (_deps, { operation, database, periodMs }, _signal, work) => {
         did.push(`lease of ${operation} ${database}, each ${Number(periodMs) / 3_600_000} h`);
         return await work(new AbortController().signal);
@@ -240,6 +246,20 @@ describe('a job of the daemon', () => {
     const before = { ...run, startedAt: DUE.subtract({ seconds: 1 }) };
     expect((await runJob({ runs: [before] })).did).toContain('backup');
     expect((await runJob({ runs: [{ ...run, result: 'failed' }] })).did).toContain('backup');
+  });
+
+  it('is done where nobody can tell whether another instance has: made twice is better than not at all', async () => {
+    const runs = new JetbackupError('storage-denied', 'runs/2026/11/x.json may not be read', { hint: 'chown' });
+    const { outcome, lines, did } = await runJob({ runs });
+    expect(outcome).toEqual({ result: 'succeeded', retryable: false });
+    expect(did).toContain('backup');
+    expect(lines.find(({ level }) => level === 'warn')?.['msg']).toMatch(/^whether another instance has done this could not be told: runs/);
+  });
+
+  it('that prunes is kept apart under a lease of its own, which those by hand do not take', async () => {
+    const pruned = { databases: [], run: runRecord('prune') };
+    const { did } = await runJob({ operation: 'prune', operations: { prune: async () => pruned as never } });
+    expect(did[0]).toBe('lease of scheduled-prune shop, each 24 h');
   });
 
   it('whose backup is there although its run was killed before it could record it is not done again', async () => {
