@@ -4,14 +4,14 @@ import type { Clock, Instant } from '../platform/clock.ts';
 import { orAborted, within } from '../platform/deadline.ts';
 import type { Notifier } from './notifier.ts';
 import { createScheduler, type Scheduler, type SchedulerEvent } from './scheduler.ts';
-import type { Service } from './service.ts';
+import { REPORT_OLD_MS, type Service } from './service.ts';
 
 /** A report of where things stand is made so often, ms: what an objective misses shows within a minute. */
 const SURVEY_EVERY_MS = 30_000;
 const ALERT_EVERY_MS = 60_000;
-/** What takes long is done less often: it pauses for so many times as long, up to this, ms. */
+/** What takes long is done less often: it pauses for so many times as long, but ends again, if it takes as long again, so long before a report is old, ms. */
 const PAUSE_SHARE = 2;
-const LONGEST_PAUSE_MS = 120_000;
+const MARGIN_MS = 15_000;
 /** One report, and one round of alerts, may take so long; a store that hangs must not keep the next from being tried. */
 const SURVEY_MS = 120_000;
 const ALERT_MS = 300_000;
@@ -207,7 +207,8 @@ async function every(clock: Clock, ms: number, signal: AbortSignal, work: (signa
     await work(signal);
     // Of a large repository over a slow line one looks less often, and does not spend the day with looking.
     const took = clock.monotonicMs() - started;
-    await clock.sleep(Math.min(LONGEST_PAUSE_MS, Math.max(ms, PAUSE_SHARE * took)), signal).catch(() => {});
+    const pause = Math.min(PAUSE_SHARE * took, REPORT_OLD_MS - MARGIN_MS - took);
+    await clock.sleep(Math.max(ms, pause), signal).catch(() => {});
   }
 }
 
@@ -220,5 +221,5 @@ async function bounded<T>(clock: Clock, ms: number, signal: AbortSignal, work: (
 }
 
 function isFresh(newest: { readonly at: Instant } | undefined, now: Instant): boolean {
-  return newest !== undefined && now.epochMilliseconds - newest.at.epochMilliseconds <= SURVEY_MS + SURVEY_EVERY_MS;
+  return newest !== undefined && now.epochMilliseconds - newest.at.epochMilliseconds <= REPORT_OLD_MS;
 }

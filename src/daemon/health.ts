@@ -4,6 +4,7 @@ import { judgedAt } from '../operations/status.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
 import type { RunCount } from './run-counter.ts';
 import type { JobStatus, Scheduler } from './scheduler.ts';
+import { REPORT_OLD_MS } from './service.ts';
 
 /** What the daemon knows of itself, for monitors. Nothing here waits, or asks the store. */
 export interface HealthSource {
@@ -72,9 +73,6 @@ export interface HealthDocument {
     readonly nextRuns: readonly NextRun[];
   }[];
 }
-
-/** A report is made every 30 s: after this many ms several have failed, and figures are no longer those of now. */
-const REPORT_OLD_MS = 3 * 60_000;
 
 const stateNames = { missed: 'objective-missed', 'at risk': 'objective-at-risk', unknown: 'objective-unknown' } as const;
 

@@ -2,6 +2,9 @@ import type { JetbackupError } from '../core/errors.ts';
 import type { StatusReport } from '../operations/status.ts';
 import type { JobStatus, SchedulerDeps, SchedulerEvent, SchedulerOptions } from './scheduler.ts';
 
+/** A report of where things stand that is older (ms) is none: figures are no longer those of now, and several surveys have failed. */
+export const REPORT_OLD_MS = 3 * 60_000;
+
 /** Where things stand, as far as that could be told. */
 export interface Found {
   /** Undefined: the last survey failed, or is too old to go by. */

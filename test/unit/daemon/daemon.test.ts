@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { JetbackupError } from '../../../src/core/errors.ts';
+import { REPORT_OLD_MS } from '../../../src/daemon/service.ts';
 import { HOUR_MS, MINUTE_MS } from './jobs.ts';
 import { daemonOf, EMPTY_REPORT } from './services.ts';
 
@@ -227,9 +228,30 @@ describe('where things stand', () => {
     };
     const d = daemonOf({ survey });
     await d.time.advance(HOUR_MS);
-    // Two minutes until it is given up, and as long a rest: a slow store is not asked without a pause.
-    expect(surveys).toBe(16);
+    // Two minutes until it is given up, and 45 s of rest: so that a report of one that takes as long is not old before the next.
+    expect(surveys).toBe(22);
     expect(d.did.filter((text) => text.endsWith('job begins'))).toHaveLength(6);
+  });
+
+  it.each([5, 40, 61, 100, 119])('is never old while looking takes %i s', async (seconds) => {
+    const unknown: string[] = [];
+    const d = daemonOf({
+      survey: async () => {
+        await d.time.host().sleep(seconds * 1000);
+        return EMPTY_REPORT;
+      },
+      alert: async ({ report }) => void (report === undefined && unknown.push(d.time.now().toString())),
+    });
+    await d.time.advance(3 * MINUTE_MS);
+    unknown.length = 0;
+    let oldest = 0;
+    for (let times = 0; times < 360; times += 1) {
+      await d.time.advance(10_000);
+      const at = d.view()?.report()?.at.epochMilliseconds ?? 0;
+      oldest = Math.max(oldest, d.time.now().epochMilliseconds - at);
+    }
+    expect(oldest).toBeLessThanOrEqual(REPORT_OLD_MS);
+    expect(unknown).toEqual([]);
   });
 
   it('is told to alerts once a minute while it is fresh, with the jobs; later as unknown', async () => {
@@ -243,7 +265,7 @@ describe('where things stand', () => {
       alert: async ({ report, jobs }) => void told.push({ known: report !== undefined, jobs: jobs.length }),
     });
     await d.time.advance(5 * MINUTE_MS);
-    expect(told.map(({ known }) => known)).toEqual([false, true, true, false, false, false]);
+    expect(told.map(({ known }) => known)).toEqual([false, true, true, true, false, false]);
     expect(told.at(-1)?.jobs).toBe(1);
   });
 
