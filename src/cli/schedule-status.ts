@@ -30,6 +30,6 @@ export function scheduleOf(config: Config, { database, history }: DatabaseStatus
 }
 
 /** Whether there was a backup before: a schedule that was written down yesterday was not missed last month. */
-function hadBegun(backups: readonly number[], due: Instant): boolean {
-  return backups.some((started) => started < due.epochMilliseconds);
+function hadBegun(backups: DatabaseStatus['history']['backups'], due: Instant): boolean {
+  return backups.some(({ at }) => at < due.epochMilliseconds);
 }

@@ -4,7 +4,7 @@ import type { RecoveryPoint } from '../../retention/points.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { Instant } from '../platform/clock.ts';
 import { judgeObjectives, type Objectives, type Point, secondsSince, type Verdict } from './objectives.ts';
-import { figuresOf } from './recovery-gap.ts';
+import { gapsOf } from './recovery-gap.ts';
 import { type DatabaseSurvey, type RetentionDeps, type RetentionInput, surveyRetention } from './retention.ts';
 import { forecastRto, type RtoForecast } from './rto-forecast.ts';
 import { comparableRuns, type DatabaseHistory, type RtoSummary, readHistory, summarizeRto } from './verification-history.ts';
@@ -58,7 +58,6 @@ export interface StatusReport {
 
 /** What is dated further ahead is no recovery point: a clock that ran wrong must not hide that no backup comes any more. */
 const AHEAD_MS = 3_600_000;
-const GAP_WINDOW_MS = 30 * 24 * 3_600_000;
 
 /**
  * Objectives against measured figures; changes nothing. Costs what `surveyRetention` costs, and one GET for each run record of the
@@ -108,14 +107,15 @@ function statusOf(
     const at = Temporal.Instant.fromEpochMilliseconds(point.instant);
     return { id: point.id, at, ageSeconds: secondsSince(at, now) };
   };
-  const since = now.epochMilliseconds - GAP_WINDOW_MS;
+  const bad = badBackups(usable, history);
   // Run records tell of what retention has thinned out; a backup whose record is missing was there all the same.
-  const instants = [...history.backups, ...good.map(({ instant }) => instant).filter((instant) => instant >= since)];
+  const recorded = history.backups.filter(({ backup }) => backup === null || !bad.has(backup)).map(({ at }) => at);
+  const instants = [...recorded, ...good.map(({ instant }) => instant)];
   const figures = {
     ...{ objectives, now, newest: aged(newestGood) },
     newestProven: aged(usable.findLast(({ proof }) => proof === 'proven')),
     newestFailed: aged(usable.findLast(({ proof }) => proof === 'failed')),
-    worstGapSeconds: figuresOf(instants, now.epochMilliseconds).worstGapSeconds,
+    worstGapSeconds: gapsOf(instants, now.epochMilliseconds).worstGapSeconds,
     ...rtoFigures(history, good, { objectives, now }),
   };
   return {
@@ -129,6 +129,16 @@ function statusOf(
     collapse: collapse?.pointId === usable.at(-1)?.id ? collapse : undefined,
     verdicts: judgeObjectives({ ...figures, lastVerification: history.verifications[0] }),
   };
+}
+
+/** Those that a proof calls so, and of those that are gone the ones that their last verification did. */
+function badBackups(points: readonly RecoveryPoint[], { verifications }: DatabaseHistory): ReadonlySet<string> {
+  const verdicts = new Map<string, boolean>();
+  for (const { backup, outcome } of verifications.toReversed()) {
+    if (backup !== null && outcome !== null) verdicts.set(backup, outcome === 'proven');
+  }
+  for (const { id, proof } of points) verdicts.set(id, proof !== 'failed');
+  return new Set(Array.from(verdicts, ([id, isGood]) => (isGood ? [] : [id])).flat());
 }
 
 function rtoFigures(

@@ -7,6 +7,7 @@ import type { CheckRecord, Profile, SandboxKind, Verification } from '../core/ve
 import type { Instant } from '../platform/clock.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { medianOf, theilSenSlope } from './line-fit.ts';
+import { GAP_WINDOW_MS, type MadeBackup } from './recovery-gap.ts';
 
 /** One step of a verification. Seconds; bytes, and bytes per second, where it moved any. */
 export interface PhaseFigures {
@@ -57,8 +58,8 @@ export interface DatabaseHistory {
   /** The newest of each kind; those that never ran are not there. */
   readonly lastRuns: Readonly<Partial<Record<Operation, LastRun>>>;
   readonly lastGoodBackup: LastRun | undefined;
-  /** Starts of the backups of the last 30 days that succeeded, epoch ms, whether they are still there or not. */
-  readonly backups: readonly number[];
+  /** Backups of the last 30 days that succeeded, by the start of their run, and the last before them; newest first. */
+  readonly backups: readonly MadeBackup[];
 }
 
 export interface RunHistory {
@@ -74,8 +75,6 @@ const MOST_READ = 4_400;
 /** Verifications of a database that are looked at. */
 const MOST_VERIFICATIONS = 400;
 const AT_ONCE = 16;
-/** Of `recoveryFigures`. */
-const GAP_WINDOW_MS = 30 * 24 * 3_600_000;
 
 /** Reads what run records tell of these databases: one GET for each of the last 24 months, newest first. Throws what the store throws. */
 export async function readHistory(
@@ -104,7 +103,7 @@ interface Open {
   readonly verifications: VerificationEntry[];
   readonly lastRuns: Partial<Record<Operation, LastRun>>;
   lastGoodBackup: LastRun | undefined;
-  readonly backups: number[];
+  readonly backups: MadeBackup[];
 }
 
 function emptyHistory(database: DatabaseName): Open {
@@ -117,7 +116,9 @@ function note(history: Open, record: RunRecord, gapsSince: number): void {
   history.lastRuns[record.operation] ??= last;
   if (record.operation === 'backup' && record.result === 'succeeded') {
     history.lastGoodBackup ??= last;
-    if (last.startedAt.epochMilliseconds >= gapsSince) history.backups.push(last.startedAt.epochMilliseconds);
+    const before = history.backups.at(-1);
+    if (before === undefined || before.at >= gapsSince)
+      history.backups.push({ backup: record.backup, at: last.startedAt.epochMilliseconds });
   }
   const entry = entryOf(record);
   if (entry !== undefined && history.verifications.length < MOST_VERIFICATIONS) history.verifications.push(entry);
@@ -188,10 +189,17 @@ const MONTH_DAYS = 30;
 const TREND_RUNS = 3;
 const TREND_DAYS = 14;
 
-/** Undefined where nothing was measured. Takes what `comparableRuns` gives. */
-export function summarizeRto(runs: readonly MeasuredRto[]): RtoSummary | undefined {
-  const [newest] = runs;
+/** A backup that was older when it was verified (`--sample`) says what a smaller database once took, and nothing of one that is lost now. */
+const CURRENT_MS = 35 * DAY_MS;
+
+/**
+ * `newest` is of the newest backup that was measured, and of several verifications of it the last. The rest is of backups that were the
+ * current ones when they were verified, as far as there are any. Undefined where nothing was measured. Takes what `comparableRuns` gives.
+ */
+export function summarizeRto(measured: readonly MeasuredRto[]): RtoSummary | undefined {
+  const [newest] = measured.toSorted((a, b) => compareIds(b, a) || b.at.epochMilliseconds - a.at.epochMilliseconds);
   if (newest === undefined) return undefined;
+  const runs = measured.filter((one) => one === newest || isCurrent(one));
   const points = runs.map(({ at, rtoSeconds }) => ({ x: at.epochMilliseconds / DAY_MS, y: rtoSeconds }));
   const days = points.map(({ x }) => x);
   const isLong = runs.length >= TREND_RUNS && Math.max(...days) - Math.min(...days) >= TREND_DAYS;
@@ -203,4 +211,13 @@ export function summarizeRto(runs: readonly MeasuredRto[]): RtoSummary | undefin
     runs: runs.length,
     trendSecondsPerMonth: slope === undefined ? null : slope * MONTH_DAYS,
   };
+}
+
+function compareIds(a: MeasuredRto, b: MeasuredRto): number {
+  const [one, other] = [a.backup ?? '', b.backup ?? ''];
+  return one < other ? -1 : Number(one > other);
+}
+
+function isCurrent({ backup, at }: MeasuredRto): boolean {
+  return backup !== null && at.epochMilliseconds - idInstant(backup).epochMilliseconds <= CURRENT_MS;
 }

@@ -84,7 +84,8 @@ export async function conclude(
   { outcome, attached }: { readonly outcome: 'proven' | 'failed'; readonly attached: boolean },
   signal: AbortSignal,
 ): Promise<RunRecord> {
-  const figures = await recoveryFigures(deps.store, { database: input.database, now: run.startedAt }, signal).catch((error: unknown) => {
+  const of = { database: input.database, failed: outcome === 'failed' ? input.id : undefined, now: run.startedAt };
+  const figures = await recoveryFigures(deps.store, of, signal).catch((error: unknown) => {
     signal.throwIfAborted();
     deps.log({ type: 'warning', text: `the RPO could not be told: ${messageOf(error)}` });
     return { newest: undefined, worstGapSeconds: null };

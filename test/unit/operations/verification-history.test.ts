@@ -56,7 +56,7 @@ describe('the history of a database', () => {
     expect(shop?.lastRuns.verify?.result).toBe('succeeded');
     expect(shop?.lastRuns.prune).toBeUndefined();
     expect(shop?.lastGoodBackup?.run).toBe(idAt('2026-11-18T02:00:00Z'));
-    expect(shop?.backups).toEqual([Date.parse('2026-11-18T02:00:00Z')]);
+    expect(shop?.backups).toEqual([{ backup: idAt('2026-11-18T02:00:00Z'), at: Date.parse('2026-11-18T02:00:00Z') }]);
   });
 
   it('says when there are more records than are read', async () => {
@@ -105,6 +105,24 @@ describe('median, longest and trend', () => {
     expect(summary).toMatchObject({ runs: 4, medianSeconds: 525, newest: { rtoSeconds: 530 }, worst: { rtoSeconds: 900 } });
     // The one at 900 does not bend it.
     expect(summary?.trendSecondsPerMonth).toBeCloseTo(10, 9);
+  });
+
+  it('are not taken from an old, small backup that was verified after the newest', () => {
+    const old = verificationEntry({
+      at: '2026-11-01T05:00:00Z',
+      rtoSeconds: 60,
+      change: { backup: idAt('2024-11-01T03:00:00Z', 'bbbbbb') },
+    });
+    const current = ['2026-08-01', '2026-09-01', '2026-10-01', '2026-11-01'].map((at) =>
+      verificationEntry({ at: `${at}T03:00:00Z`, rtoSeconds: 2700 }),
+    );
+    expect(summarizeRto(comparableRuns([...current, old]))).toMatchObject({
+      ...{ newest: { rtoSeconds: 2700 }, runs: 4, medianSeconds: 2700, worst: { rtoSeconds: 2700 } },
+    });
+    expect(summarizeRto(comparableRuns([old]))).toMatchObject({ newest: { rtoSeconds: 60 }, runs: 1 });
+    // Of the same backup the last counts.
+    const again = verificationEntry({ at: '2026-11-03T03:00:00Z', rtoSeconds: 900, change: { backup: current[3]?.backup ?? null } });
+    expect(summarizeRto(comparableRuns([...current, again, old]))?.newest.rtoSeconds).toBe(900);
   });
 
   it('know no trend of two runs, or of runs within days', () => {
