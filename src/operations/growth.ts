@@ -1,5 +1,5 @@
 import type { Instant } from '../platform/clock.ts';
-import { fitLine } from './line-fit.ts';
+import { fitSeries } from './line-fit.ts';
 
 /** How large the dump before compression was, bytes, at an instant, epoch ms. */
 export interface SizeAt {
@@ -16,28 +16,27 @@ export interface Growth {
 
 const DAY_MS = 24 * 3_600_000;
 const MONTH_DAYS = 30;
-/** What lies further back says little about next year. */
-const LOOK_BACK_DAYS = 400;
+/** How it grows now is told by these; what lies further back, by 400 days at most, counts only where they are too few. */
+const LOOK_BACK_DAYS = [90, 400] as const;
 const SHORTEST_DAYS = 14;
-/** Pairs of points grow with the square of this. */
-const MOST_POINTS = 200;
+const FEWEST = 3;
 
 /**
- * How a dump grows, by a line through its sizes of the last 400 days; undefined for fewer than three backups, or less than 14 days
- * of them. It goes on from the newest size, so that the present is what it is: a line that lies above it would foretell growth that
- * was undone, by a purge, say. Sizes follow each other and are not drawn anew each day, so the interval is rather too narrow.
+ * How a dump grows, by a line through its sizes of the last 90 days, or of 400 where those are fewer than three backups, or less than 14
+ * days of them; undefined where these are, too. None is taken for a mistake: that it grows faster since a month is what matters. It goes
+ * on from the newest size, so that the present is what it is: a line that lies above it would foretell growth that was undone, by a
+ * purge, say. Sizes follow each other and are not drawn anew each day, so the interval is rather too narrow.
  */
 export function growthOf(sizes: readonly SizeAt[], now: Instant): Growth | undefined {
   const day = (at: number) => (at - now.epochMilliseconds) / DAY_MS;
-  const recent = sizes.map(({ at, bytes }) => ({ x: day(at), y: bytes })).filter(({ x }) => x >= -LOOK_BACK_DAYS);
-  const points = thinned(recent.toSorted((a, b) => a.x - b.x || a.y - b.y));
-  const [oldest, newest] = [points[0], points.at(-1)];
-  if (oldest === undefined || newest === undefined || newest.x - oldest.x < SHORTEST_DAYS) return undefined;
-  const line = fitLine(points);
-  if (line === undefined) return undefined;
+  const all = sizes.map(({ at, bytes }) => ({ x: day(at), y: bytes })).toSorted((a, b) => a.x - b.x || a.y - b.y);
+  const newest = all.at(-1);
+  const points = LOOK_BACK_DAYS.map((days) => all.filter(({ x }) => x >= -days)).find((some) => areEnough(some));
+  const line = points === undefined ? undefined : fitSeries(points);
+  if (line === undefined || points === undefined || newest === undefined) return undefined;
   return {
     bytesPerMonth: Math.round(line.slope * MONTH_DAYS),
-    backups: recent.length,
+    backups: points.length,
     after: (days) => ({
       bytes: Math.max(0, Math.round(newest.y + line.slope * days)),
       halfWidthBytes: days === 0 ? 0 : Math.round(line.at(days).halfWidth),
@@ -45,9 +44,7 @@ export function growthOf(sizes: readonly SizeAt[], now: Instant): Growth | undef
   };
 }
 
-/** Evenly, with the first and the last. */
-function thinned<T>(items: readonly T[]): readonly T[] {
-  if (items.length <= MOST_POINTS) return items;
-  const step = (items.length - 1) / (MOST_POINTS - 1);
-  return Array.from({ length: MOST_POINTS }, (_, index) => items[Math.round(index * step)] as T);
+function areEnough(points: readonly { readonly x: number }[]): boolean {
+  const [oldest, newest] = [points[0], points.at(-1)];
+  return oldest !== undefined && newest !== undefined && points.length >= FEWEST && newest.x - oldest.x >= SHORTEST_DAYS;
 }

@@ -33,15 +33,23 @@ const CHANCE = 0.01;
  */
 export function fitLine(points: readonly Measured[], level = 0.95): LineFit | undefined {
   const sorted = points.toSorted((a, b) => a.x - b.x || a.y - b.y);
-  if (sorted.length < 3 || leastSquares(sorted) === undefined) return undefined;
-  const kept = withoutOutliers(sorted);
+  if (leastSquares(sorted) === undefined) return undefined;
+  return lineThrough(withoutOutliers(sorted), sorted.length, level);
+}
+
+/** The same through every point, for a series whose last points are the news and no mistake. */
+export function fitSeries(points: readonly Measured[], level = 0.95): LineFit | undefined {
+  return lineThrough(points, points.length, level);
+}
+
+function lineThrough(kept: readonly Measured[], of: number, level: number): LineFit | undefined {
   const line = leastSquares(kept);
   if (line === undefined) return undefined;
   const t = studentHalfWidth(level, kept.length - 2);
   return {
     slope: line.slope,
     used: kept.length,
-    leftOut: sorted.length - kept.length,
+    leftOut: of - kept.length,
     at: (x) => ({ value: line.value(x), halfWidth: t * line.deviation(x) }),
   };
 }

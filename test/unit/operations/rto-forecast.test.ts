@@ -52,6 +52,26 @@ describe('the forecast of the RTO', () => {
     expect(found?.growth?.bytesPerMonth).toBeCloseTo(3 * GiB, -3);
   });
 
+  it('sees growth that has just begun', () => {
+    // 200 nights: as large each time, and by 1 GiB larger each night since 35 days.
+    const sizes = growing(100, 0)
+      .slice(0, 1)
+      .flatMap(({ bytes }) =>
+        Array.from({ length: 200 }, (_, index) => ({
+          at: now.subtract({ hours: 24 * (199 - index) }).epochMilliseconds,
+          bytes: bytes + Math.max(0, index - 165) * GiB,
+        })),
+      );
+    const perMonth =
+      (forecast(
+        monthly([96, 98, 100], (gib) => 30 * gib),
+        sizes,
+      )?.growth?.bytesPerMonth ?? 0) / GiB;
+    // A third of it: the line goes by 90 days. It is seen, and as the weeks pass it is seen in full.
+    expect(perMonth).toBeGreaterThan(9);
+    expect(perMonth).toBeLessThan(31);
+  });
+
   it('says on which day the objective breaks', () => {
     const found = forecast(
       monthly([10, 12, 14, 16], (gib) => 60 + 30 * gib),
