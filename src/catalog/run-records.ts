@@ -32,8 +32,37 @@ export async function readRun(store: ObjectStore, id: Id, signal: AbortSignal): 
 }
 
 /**
+ * The same for whoever goes by many: one that this user may not read is passed over (in a directory a verification by root leaves one),
+ * so that it cannot stand in the way of all others. Throws `storage-denied` only where none of them may be read.
+ */
+export function runReader(store: ObjectStore): (ids: readonly Id[], signal: AbortSignal) => Promise<(RunRecord | undefined)[]> {
+  let hasRead = false;
+  let denied: unknown;
+  return async (ids, signal) => {
+    const read = await Promise.all(
+      ids.map((id) =>
+        readRun(store, id, signal).then(
+          (record) => {
+            hasRead = true;
+            return record;
+          },
+          (error: unknown) => {
+            if (!isJetbackupError(error, 'storage-denied')) throw error;
+            denied = error;
+            return undefined;
+          },
+        ),
+      ),
+    );
+    if (!hasRead && denied !== undefined) throw denied;
+    return read;
+  };
+}
+
+/**
  * Which of these databases had a backup run after its newest committed backup that did not succeed. Reads only what may
- * say so: records newer than the newest backup of a database that is still undecided, newest first.
+ * say so: records newer than the newest backup of a database that is still undecided, newest first. One that this user may not read
+ * may be of a failed backup of any of them.
  */
 export async function failedSince(
   store: ObjectStore,
@@ -46,7 +75,11 @@ export async function failedSince(
   for (const id of runs.toReversed()) {
     for (const [database, backup] of undecided) if (backup >= id) undecided.delete(database);
     if (undecided.size === 0) break;
-    const record = await readRun(store, id, signal);
+    const record = await readRun(store, id, signal).catch((error: unknown) => {
+      if (isJetbackupError(error, 'storage-denied')) return 'denied' as const;
+      throw error;
+    });
+    if (record === 'denied') return new Set([...failed, ...undecided.keys()]);
     if (record?.operation !== 'backup' || !undecided.has(record.database)) continue;
     if (record.result !== 'succeeded') failed.add(record.database);
     undecided.delete(record.database);
@@ -95,9 +128,10 @@ export async function recentBackups(
 ): Promise<ReadonlyMap<DatabaseName, readonly BackupMade[]>> {
   const found = new Map(databases.map((database) => [database, [] as BackupMade[]]));
   const newest = runs.slice(-MOST_READ).reverse();
+  const readRuns = runReader(store);
   for (let next = 0; next < newest.length; next += AT_ONCE) {
     if ([...found.values()].every((made) => made.length >= wanted)) break;
-    const records = await Promise.all(newest.slice(next, next + AT_ONCE).map((id) => readRun(store, id, signal)));
+    const records = await readRuns(newest.slice(next, next + AT_ONCE), signal);
     for (const record of records) {
       if (record?.operation !== 'backup' || record.backup === null) continue;
       found.get(record.database)?.push({ id: record.backup, instant: Temporal.Instant.from(record.startedAt).epochMilliseconds });

@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { RUNS_PREFIX, runOf } from '../catalog/layout.ts';
-import { listRuns, readRun } from '../catalog/run-records.ts';
+import { listRuns, runReader } from '../catalog/run-records.ts';
 import { catalogue } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
@@ -60,6 +60,7 @@ interface Seen extends PastRun {
 export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind[]): LastRunsReader {
   /** Undefined: cannot be read, or is of no kind that matters. */
   let seen: ReadonlyMap<Id, Seen | undefined> = new Map();
+  const readRuns = runReader(store);
   let ids: readonly Id[] = [];
   let listedAt: Instant | undefined;
 
@@ -78,7 +79,7 @@ export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind
         if ([...found.values()].every(isSettled)) break;
         const batch = newest.slice(next, next + AT_ONCE);
         const unread = batch.filter((id) => !known.has(id));
-        const records = await Promise.all(unread.map((id) => readRun(store, id, signal)));
+        const records = await readRuns(unread, signal);
         for (const [index, id] of unread.entries()) known.set(id, summarize(records[index], now));
         for (const id of batch) {
           const run = known.get(id);

@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { idInstant, listCommitted } from '../catalog/catalog.ts';
-import { listRuns, readRun } from '../catalog/run-records.ts';
+import { listRuns, runReader } from '../catalog/run-records.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { ObjectStore } from '../storage/store.ts';
 
@@ -41,9 +41,10 @@ export async function recoveryFigures(
     if (!isWithin(id)) made.push({ backup: id, at: idInstant(id).epochMilliseconds });
   }
   const verdicts = new Map<Id, boolean>();
+  const readRuns = runReader(store);
   const runs = (await listRuns(store, signal)).filter(isWithin);
   for (let next = 0; next < runs.length; next += AT_ONCE) {
-    const records = await Promise.all(runs.slice(next, next + AT_ONCE).map((id) => readRun(store, id, signal)));
+    const records = await readRuns(runs.slice(next, next + AT_ONCE), signal);
     for (const record of records) {
       if (record?.database !== database) continue;
       const { operation, result, backup, startedAt, verification } = record;

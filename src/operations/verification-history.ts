@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { idInstant } from '../catalog/catalog.ts';
-import { readRun } from '../catalog/run-records.ts';
+import { runReader } from '../catalog/run-records.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { Phase, RunRecord } from '../core/run-record.ts';
 import type { CheckRecord, Profile, SandboxKind, Verification } from '../core/verification.ts';
@@ -86,9 +86,10 @@ export async function readHistory(
   const found = new Map(databases.map((database) => [database, emptyHistory(database)] as const));
   const wanted = runs.filter((run) => idInstant(run).epochMilliseconds >= since).toReversed();
   const read = wanted.slice(0, MOST_READ);
+  const readRuns = runReader(store);
   for (let next = 0; next < read.length; next += AT_ONCE) {
     signal.throwIfAborted();
-    const records = await Promise.all(read.slice(next, next + AT_ONCE).map((id) => readRun(store, id, signal)));
+    const records = await readRuns(read.slice(next, next + AT_ONCE), signal);
     for (const record of records) {
       const history = record === undefined ? undefined : found.get(record.database);
       if (record !== undefined && history !== undefined) note(history, record, now.epochMilliseconds - GAP_WINDOW_MS);

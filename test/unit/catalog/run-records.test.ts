@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { runRecordKey } from '../../../src/catalog/layout.ts';
-import { listRuns, recentBackups } from '../../../src/catalog/run-records.ts';
+import { failedSince, listRuns, recentBackups, runReader } from '../../../src/catalog/run-records.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
+import { JetbackupError } from '../../../src/core/errors.ts';
 import type { RunRecord } from '../../../src/core/run-record.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { createMemoryStore } from '../../support/memory-store.ts';
@@ -64,5 +65,40 @@ describe('the last backups by run records', () => {
     await store.put(runRecordKey(record(2).id), bytesOf(JSON.stringify(record(2))));
     const found = await recentBackups(store, await listRuns(store, signal), { databases: ['shop'], wanted: 14 }, signal);
     expect(found.get('shop')).toHaveLength(1);
+  });
+});
+
+describe('a record that this user may not read', () => {
+  async function storeOf(records: readonly RunRecord[], denied: readonly RunRecord[]) {
+    const store = createMemoryStore({ clock: systemClock });
+    for (const one of records) await store.put(runRecordKey(one.id), bytesOf(JSON.stringify(one)));
+    const keys = new Set(denied.map(({ id }) => runRecordKey(id)));
+    const get: typeof store.get = async (key, options) => {
+      if (keys.has(key)) throw new JetbackupError('storage-denied', `${key} may not be read`);
+      return await store.get(key, options);
+    };
+    return { ...store, get };
+  }
+  const [one, two, three] = [record(1), record(2), record(3)];
+
+  it('stands in the way of no other one', async () => {
+    const read = runReader(await storeOf([one, two, three], [three]));
+    expect(await read([two.id], signal)).toMatchObject([{ id: two.id }]);
+    expect(await read([three.id], signal)).toEqual([undefined]);
+    expect(await read([one.id, three.id], signal)).toMatchObject([{ id: one.id }, undefined]);
+  });
+
+  it('is told where there is no other one', async () => {
+    const read = runReader(await storeOf([one, two], [one, two]));
+    await expect(read([one.id, two.id], signal)).rejects.toMatchObject({ code: 'storage-denied' });
+  });
+
+  it('holds deletion back as a failed backup does, until a newer one succeeds', async () => {
+    const store = await storeOf([one, two, three], [two]);
+    const runs = await listRuns(store, signal);
+    const since = (id: string) => failedSince(store, runs, new Map([['shop', id]]), signal);
+    expect(await since(one.id)).toEqual(new Set());
+    const older = await storeOf([one, two], [two]);
+    expect(await failedSince(older, await listRuns(older, signal), new Map([['shop', one.id]]), signal)).toEqual(new Set(['shop']));
   });
 });
