@@ -1,4 +1,4 @@
-import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
+import { BucketAlreadyOwnedByYou, CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
 import { GenericContainer, getContainerRuntimeClient, type StartedTestContainer, Wait } from 'testcontainers';
 import type { S3Credentials } from '../../src/storage/s3-settings.ts';
 import type { StoreFeatures } from '../../src/storage/store.ts';
@@ -109,7 +109,8 @@ export async function startS3Server(which: 'first' | 'second', options: { enviro
   const host = container.getHost();
   const port = container.getMappedPort(kind.port);
   const endpoint = `http://${host}:${port}`;
-  const client = new S3Client({ endpoint, region: REGION, credentials: kind.credentials, forcePathStyle: true });
+  // A server under load that has only just started answers 503 for longer than the SDK's three attempts take.
+  const client = new S3Client({ endpoint, region: REGION, credentials: kind.credentials, forcePathStyle: true, maxAttempts: 8 });
   const freeze = async (frozen: boolean) => {
     const handle = (await getContainerRuntimeClient()).container.getById(container.getId());
     const { State } = await handle.inspect();
@@ -133,7 +134,12 @@ export async function startS3Server(which: 'first' | 'second', options: { enviro
     features: kind.features,
     client,
     async createBucket(name, { objectLock = false, versioning = false } = {}) {
-      await client.send(new CreateBucketCommand({ Bucket: name, ...(objectLock && { ObjectLockEnabledForBucket: true }) }));
+      try {
+        await client.send(new CreateBucketCommand({ Bucket: name, ...(objectLock && { ObjectLockEnabledForBucket: true }) }));
+      } catch (error) {
+        // By an attempt that was answered with 503 all the same.
+        if (!(error instanceof BucketAlreadyOwnedByYou)) throw error;
+      }
       if (versioning) await client.send(new PutBucketVersioningCommand({ Bucket: name, VersioningConfiguration: { Status: 'Enabled' } }));
     },
     freeze,
