@@ -127,19 +127,25 @@ export async function putFile(root: string, key: Key, body: ByteStream, options:
   }
 }
 
+/** How often the directory may vanish between making it and naming the file in it before somebody is thought to remove the repository. */
+const VANISHING_DIRECTORIES = 20;
+
 async function settle(root: string, key: Key, temporary: string, target: string, ifAbsent: boolean): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
-    await makeDirectory(dirname(target));
-    await refuseLinks(root, key);
     try {
+      await makeDirectory(dirname(target));
+      await refuseLinks(root, key);
       await publish(temporary, target, key, ifAbsent);
       break;
     } catch (error) {
-      // A `delete` in another process has just removed the directory as an empty one.
-      if (systemCode(error) !== 'ENOENT' || attempt === 5) throw error;
+      // A `delete` beside us has just removed the directory as an empty one, at any of these steps.
+      if (systemCode(error) !== 'ENOENT' || attempt === VANISHING_DIRECTORIES) throw error;
     }
   }
-  await syncDirectory(dirname(target));
+  await syncDirectory(dirname(target)).catch((error: unknown) => {
+    // The object was there, and has been deleted with its directory since.
+    if (systemCode(error) !== 'ENOENT') throw error;
+  });
 }
 
 /** Removes temporary files last written before `before`; gives back the keys that they were for. */

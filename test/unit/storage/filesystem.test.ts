@@ -48,6 +48,17 @@ describe('a repository in a directory', () => {
     expect(await keys(store)).toEqual(['a/b/c', 'a/d']);
   });
 
+  it('takes what is put into a folder that others empty at the same time', { timeout: 60_000 }, async () => {
+    const come = async (name: string) => {
+      for (let round = 0; round < 150; round += 1) {
+        await store.put(`a/b/${name}`, bytesOf('x'));
+        await store.delete(`a/b/${name}`);
+      }
+    };
+    await Promise.all(['c', 'd', 'e', 'f'].map(come));
+    expect(await readdir(root)).toEqual(['.jetbackup-unfinished']);
+  });
+
   it('never follows a link out of itself', async () => {
     await mkdir(join(home, 'outside'));
     await writeFile(join(home, 'outside', 'passwd'), 'root');
