@@ -48,7 +48,13 @@ export async function sendNotices(
   signal: AbortSignal,
 ): Promise<{ readonly state: AlertState; readonly deliveries: readonly Delivery[] }> {
   const waiting = queued(state, targets, notices, clock.now());
-  const due = waiting.filter(({ channel: { name } }) => isDue(state.failing[name], clock.now()));
+  const due = waiting.filter(({ channel: { name } }) => {
+    const health = state.failing[name];
+    // It refused what it was sent, which may be that notice's fault: a new one is not held back for it.
+    const isWorthAnother =
+      health?.code === 'alert-refused' && waiting.some((job) => job.channel.name === name && notices.includes(job.notice));
+    return isWorthAnother || isDue(health, clock.now());
+  });
   const deliveries = await deliver(clock, due, signal);
   return { state: recorded(state, targets, waiting, deliveries, clock.now()), deliveries };
 }
@@ -100,23 +106,36 @@ function recorded(
   const configured = new Set(targets.map(({ channel }) => channel.name));
   const failing: Record<string, ChannelHealth> = Object.fromEntries(Object.entries(state.failing).filter(([name]) => configured.has(name)));
   for (const [name, own] of Map.groupBy(deliveries, ({ channel }) => channel)) {
-    const error = own.findLast((delivery) => delivery.error !== undefined)?.error;
-    if (error === undefined) delete failing[name];
-    else failing[name] = healthAfter(state.failing[name], error, now);
+    const failure = own.findLast((delivery) => delivery.error !== undefined);
+    if (failure?.error === undefined) delete failing[name];
+    else failing[name] = healthAfter(state.failing[name], failure.error, isSettled(failure, own), now);
   }
-  const isOver = ({ error }: Delivery) => error === undefined || error.cause instanceof TakenInPart;
-  const delivered = new Set(deliveries.filter(isOver).map(({ channel, notice }) => `${channel} ${notice.id}`));
+  const settled = deliveries.filter((one) =>
+    isSettled(
+      one,
+      deliveries.filter(({ channel }) => channel === one.channel),
+    ),
+  );
+  const delivered = new Set(settled.map(({ channel, notice }) => `${channel} ${notice.id}`));
   const outbox = waiting
     .map(({ channel, notice }) => ({ channel: channel.name, notice }))
     .filter(({ channel, notice }) => !delivered.has(`${channel} ${notice.id}`));
   return { ...state, failing, outbox };
 }
 
-function healthAfter(before: ChannelHealth | undefined, error: JetbackupError, now: Instant): ChannelHealth {
-  // What some receive is not held back from them for the others' sake.
-  const isPartial = error.cause instanceof TakenInPart;
-  const attempts = isPartial ? 1 : (before?.attempts ?? 0) + 1;
-  const pause = isPartial ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, attempts - 1));
+/**
+ * Whether this notice is not sent through this channel again: taken, also by some of its recipients only; or refused by a
+ * receiver that took another one beside it. To keep that one would hold up all the others for as long as it is news.
+ */
+function isSettled({ error }: Delivery, ofChannel: readonly Delivery[]): boolean {
+  if (error === undefined || error.cause instanceof TakenInPart) return true;
+  return error.code === 'alert-refused' && ofChannel.some((other) => other.error === undefined);
+}
+
+function healthAfter(before: ChannelHealth | undefined, error: JetbackupError, isOver: boolean, now: Instant): ChannelHealth {
+  // What the channel takes is not held back for the sake of what it does not.
+  const attempts = isOver ? 1 : (before?.attempts ?? 0) + 1;
+  const pause = isOver ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, attempts - 1));
   const asked = error.cause instanceof RetryLater ? error.cause.afterMs : 0;
   return {
     failingSince: before?.failingSince ?? text(now),

@@ -176,6 +176,21 @@ describe('a channel that fails', () => {
     expect(told()).toEqual(['CRITICAL', 'RESOLVED']);
   });
 
+  it('that takes all but one notice gets the others without a wait, and that one no more', async () => {
+    const { round, state } = installation();
+    const another = healthy({ ...failing.databases[0], prune: raising['prune-failed'][1].databases[0]?.prune ?? null });
+    // At its first attempt there is nothing to tell a bad notice by; then it takes what is new and refuses the old one again.
+    slack.answer(404, 404);
+    await round(failing);
+    expect(state()).toMatchObject({ failing: { slack: { code: 'alert-refused' } }, outbox: [{ channel: 'slack' }] });
+    await round(another, { seconds: 10 });
+    expect(slack.received).toHaveLength(3);
+    expect(state()).toMatchObject({ failing: { slack: { code: 'alert-refused', attempts: 1 } }, outbox: [] });
+    await round(healthy(), { minutes: 1 });
+    expect(slack.received.length).toBeGreaterThan(3);
+    expect(state()).toMatchObject({ failing: {}, outbox: [] });
+  });
+
   it('does not hold up the others, nor one that hangs', async () => {
     const { targets } = installation();
     const done: string[] = [];
