@@ -1,6 +1,6 @@
 import { isJetbackupError, JetbackupError } from '../core/errors.ts';
 import type { Clock } from '../platform/clock.ts';
-import { orAborted } from '../platform/deadline.ts';
+import { within } from '../platform/deadline.ts';
 import { RetryLater } from './alert.ts';
 
 export interface AttemptDeps {
@@ -27,9 +27,10 @@ export async function attempts<T>(
   work: (signal: AbortSignal) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
+  const late = () => new JetbackupError('alert-undelivered', `${what} gave no answer within ${ATTEMPT_MS / 1000} s`);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await inTime(clock, what, work, signal);
+      return await within(clock, ATTEMPT_MS, work, { signal, late });
     } catch (error) {
       signal.throwIfAborted();
       if (attempt === ATTEMPTS || !isJetbackupError(error, 'alert-undelivered')) throw error;
@@ -38,23 +39,5 @@ export async function attempts<T>(
       if (asked !== undefined && asked > LONGEST_WAIT_MS) throw error;
       await clock.sleep(asked ?? backoff, signal);
     }
-  }
-}
-
-async function inTime<T>(clock: Clock, what: string, work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
-  const timer = new AbortController();
-  const over = new AbortController();
-  const late = new JetbackupError('alert-undelivered', `${what} gave no answer within ${ATTEMPT_MS / 1000} s`);
-  clock.sleep(ATTEMPT_MS, timer.signal).then(
-    () => over.abort(late),
-    () => {},
-  );
-  const either = AbortSignal.any([signal, over.signal]);
-  try {
-    return await orAborted(work(either), either);
-  } catch (error) {
-    throw over.signal.aborted && !signal.aborted ? late : error;
-  } finally {
-    timer.abort();
   }
 }

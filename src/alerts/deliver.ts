@@ -1,6 +1,6 @@
 import { isJetbackupError, JetbackupError } from '../core/errors.ts';
 import type { Clock } from '../platform/clock.ts';
-import { orAborted } from '../platform/deadline.ts';
+import { limitTo, orAborted } from '../platform/deadline.ts';
 import type { AlertChannel, Notice } from './alert.ts';
 
 export interface DeliveryJob {
@@ -53,22 +53,18 @@ async function deliverInTime(
   ms: number,
   signal: AbortSignal,
 ): Promise<Delivery[]> {
-  const timer = new AbortController();
-  const over = new AbortController();
-  clock.sleep(ms, timer.signal).then(
-    () => over.abort(new JetbackupError('alert-undelivered', `${channel.name} took longer than ${Math.round(ms / 1000)} s`)),
-    () => {},
-  );
-  const either = AbortSignal.any([signal, over.signal]);
+  using limit = limitTo(clock, ms, {
+    signal,
+    late: () => new JetbackupError('alert-undelivered', `${channel.name} took longer than ${Math.round(ms / 1000)} s`),
+  });
   const deliveries: Delivery[] = [];
   let failed: JetbackupError | undefined;
   for (const notice of notices) {
     const begun = clock.monotonicMs();
-    const error = failed ?? (await attempt(channel, notice, either));
+    const error = failed ?? (await attempt(channel, notice, limit.signal));
     if (error?.code === 'alert-undelivered') failed = error;
     deliveries.push({ channel: channel.name, notice, error, ms: Math.round(clock.monotonicMs() - begun) });
   }
-  timer.abort();
   return deliveries;
 }
 

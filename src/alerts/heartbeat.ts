@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { BeatingOperation } from '../core/alert.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Clock } from '../platform/clock.ts';
+import { limitTo } from '../platform/deadline.ts';
 import type { Beat, Heartbeat, Sensitive } from './alert.ts';
 import type { AttemptDeps } from './attempts.ts';
 import { post } from './http.ts';
@@ -83,11 +84,16 @@ export async function withHeartbeat<T>(
   const what = `${of.operation} of ${of.database ?? 'all databases'}`;
   const start = new AbortController();
   const started = all('start', `${what} begins`, AbortSignal.any([signal, start.signal]));
+  const waitForStart = async (): Promise<void> => {
+    using grace = limitTo(clock, GRACE_MS);
+    grace.signal.addEventListener('abort', () => start.abort());
+    await started;
+  };
   const end = async (beat: Beat, text: string): Promise<void> => {
-    await lasting(clock, GRACE_MS, start, () => started);
-    const limit = new AbortController();
-    if (signal.aborted) await lasting(clock, FAREWELL_MS, limit, () => all(beat, text, limit.signal));
-    else await all(beat, text, signal);
+    await waitForStart();
+    if (!signal.aborted) return await all(beat, text, signal);
+    using farewell = limitTo(clock, FAREWELL_MS);
+    await all(beat, text, farewell.signal);
   };
   let result: T;
   try {
@@ -100,15 +106,4 @@ export async function withHeartbeat<T>(
   if (failure === undefined) await end('success', `${what} is done`);
   else await end('fail', redact(`${what} failed: ${failure}`));
   return result;
-}
-
-/** Waits for the work, and aborts it by its controller after so long. */
-async function lasting(clock: Clock, ms: number, limit: AbortController, work: () => Promise<void>): Promise<void> {
-  const timer = new AbortController();
-  clock.sleep(ms, timer.signal).then(
-    () => limit.abort(),
-    () => {},
-  );
-  await work();
-  timer.abort();
 }

@@ -1,7 +1,7 @@
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import type { StatusReport } from '../operations/status.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
-import { orAborted, within } from '../platform/deadline.ts';
+import { within } from '../platform/deadline.ts';
 import type { Notifier } from './notifier.ts';
 import { createScheduler, type Scheduler, type SchedulerEvent } from './scheduler.ts';
 import { REPORT_OLD_MS, type Service } from './service.ts';
@@ -105,7 +105,7 @@ function inForce(deps: DaemonDeps, service: Service): InForce {
     survey: (signal) =>
       told('where things stand could not be told: ', signal, async () => {
         try {
-          const report = await bounded(clock, SURVEY_MS, signal, (limit) => service.survey(limit));
+          const report = await within(clock, SURVEY_MS, (limit) => service.survey(limit), { signal });
           newest = { report, at: clock.now() };
           failure = undefined;
         } catch (error) {
@@ -121,7 +121,7 @@ function inForce(deps: DaemonDeps, service: Service): InForce {
           failure,
           jobs: scheduler.status(),
         };
-        await bounded(clock, ALERT_MS, signal, async (limit) => service.alert?.(found, limit));
+        await within(clock, ALERT_MS, async (limit) => service.alert?.(found, limit), { signal });
       }),
   };
 }
@@ -210,14 +210,6 @@ async function every(clock: Clock, ms: number, signal: AbortSignal, work: (signa
     const pause = Math.min(PAUSE_SHARE * took, REPORT_OLD_MS - MARGIN_MS - took);
     await clock.sleep(Math.max(ms, pause), signal).catch(() => {});
   }
-}
-
-/** Ends with the signal too, also where the work does not heed it: the end of the daemon waits for no store that hangs. */
-async function bounded<T>(clock: Clock, ms: number, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  return await within(clock, ms, (limit) => {
-    const either = AbortSignal.any([limit, signal]);
-    return orAborted(work(either), either);
-  });
 }
 
 function isFresh(newest: { readonly at: Instant } | undefined, now: Instant): boolean {

@@ -151,7 +151,7 @@ export function createScheduler(deps: SchedulerDeps, options: SchedulerOptions):
   async function readHistory(now: Instant): Promise<void> {
     const ms = clock.monotonicMs();
     try {
-      past = await within(clock, HISTORY_MS, (signal) => deps.history.read(now, AbortSignal.any([signal, aborting.signal])));
+      past = await within(clock, HISTORY_MS, (signal) => deps.history.read(now, signal), { signal: aborting.signal });
       readAt = { ms, now };
     } catch (error) {
       if (aborting.signal.aborted) return;

@@ -76,7 +76,7 @@ async function capacityOf(
   signal: AbortSignal,
 ): Promise<RepositoryFacts['capacity']> {
   try {
-    const room = await within(clock, ROOM_MS, (limit) => store.room(AbortSignal.any([signal, limit])));
+    const room = await within(clock, ROOM_MS, (limit) => store.room(limit), { signal });
     return room === undefined ? null : { bytes: room.totalBytes, usedBytes: room.totalBytes - room.freeBytes };
   } catch (error) {
     signal.throwIfAborted();

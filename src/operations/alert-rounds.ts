@@ -8,7 +8,7 @@ import { type AlertState, emptyState } from '../alerts/state.ts';
 import { isJetbackupError, type JetbackupError, messageOf } from '../core/errors.ts';
 import type { RandomBytes } from '../core/ids.ts';
 import type { Clock } from '../platform/clock.ts';
-import { orAborted, within } from '../platform/deadline.ts';
+import { within } from '../platform/deadline.ts';
 import { acquireLease, type Lease } from '../storage/lease.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { ALERTS_LEASE, type OpenIncident, openIn, takeIn } from './acknowledge.ts';
@@ -94,10 +94,7 @@ export function createAlertRounds({ store, clock, random }: AlertRoundsDeps, { t
   let farewells: readonly Notice[] = [];
 
   const inTime = <T>(signal: AbortSignal, work: (limit: AbortSignal) => Promise<T>): Promise<T> =>
-    orAborted(
-      within(clock, STORE_MS, (limit) => work(AbortSignal.any([signal, limit]))),
-      signal,
-    );
+    within(clock, STORE_MS, work, { signal });
 
   async function dropLease(): Promise<void> {
     const lost = lease;

@@ -55,7 +55,7 @@ export function announceDeletion(deps: AnnounceDeps, { database, backups, lease,
   let unanswered = false;
 
   const limited = <T>(ms: number, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-    within(clock, Math.min(ms, ttlMs), (own) => work(AbortSignal.any([signal, own])));
+    within(clock, Math.min(ms, ttlMs), work, { signal });
 
   /** Under the lease, as each delete: a prune that has lost it must not write over what another one says. */
   async function say(signal: AbortSignal) {

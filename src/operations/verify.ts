@@ -8,7 +8,7 @@ import type { Fingerprint } from '../core/fingerprint.ts';
 import { newId } from '../core/ids.ts';
 import { artifactOf, type Manifest, majorOf } from '../core/manifest.ts';
 import { isSignedBy, type PublicKey } from '../crypto/signature.ts';
-import { within } from '../platform/deadline.ts';
+import { limitTo, within } from '../platform/deadline.ts';
 import type { ConnectionSettings } from '../postgres/connection.ts';
 import { type LoadedGlobals, superuserIn } from '../postgres/globals-load.ts';
 import type { RestoreChoices, Staging } from '../postgres/restore.ts';
@@ -42,9 +42,9 @@ export async function verifyBackup(deps: VerifyDeps, input: VerifyInput, signal:
     const { id: repository } = await openRepository(deps, signal);
     try {
       const reading = { database: input.database, id: input.id, holder: `verify on ${deps.host}` };
-      await inTime(deps, input, signal, (limited) =>
-        whileReading(deps, reading, limited, (kept) => examine(deps, input, { run, found, repository }, kept)),
-      );
+      // A function of the database may never end, and a server may hang: then nothing is known, and what waits behind goes on.
+      using limit = limitTo(deps.clock, input.timeoutMs, { signal, late: () => tookTooLong(input.timeoutMs) });
+      await whileReading(deps, reading, limit.signal, (kept) => examine(deps, input, { run, found, repository }, kept));
     } catch (error) {
       if (!(error instanceof Verdict)) throw error;
     }
@@ -61,29 +61,10 @@ export async function verifyBackup(deps: VerifyDeps, input: VerifyInput, signal:
   }
 }
 
-/** A function of the database may never end, and a server may hang: then nothing is known, and what waits behind goes on. */
-async function inTime(
-  { clock }: VerifyDeps,
-  { timeoutMs }: VerifyInput,
-  signal: AbortSignal,
-  work: (limited: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const over = new AbortController();
-  const timer = new AbortController();
-  clock.sleep(timeoutMs, timer.signal).then(
-    () =>
-      over.abort(
-        new JetbackupError('unverified', `the verification took longer than ${Math.round(timeoutMs / 60_000)} minutes, and was stopped`, {
-          hint: 'See in its run record which phase took so long. Raise verify.timeout if the database needs it.',
-        }),
-      ),
-    () => {},
-  );
-  try {
-    await work(AbortSignal.any([signal, over.signal]));
-  } finally {
-    timer.abort();
-  }
+function tookTooLong(timeoutMs: number): JetbackupError {
+  return new JetbackupError('unverified', `the verification took longer than ${Math.round(timeoutMs / 60_000)} minutes, and was stopped`, {
+    hint: 'See in its run record which phase took so long. Raise verify.timeout if the database needs it.',
+  });
 }
 
 /** A restore without an error proves that there was something to restore, and not that it is what was there. */

@@ -22,20 +22,46 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined):
   });
 }
 
-/**
- * Runs `work` for at most `ms` by the monotonic clock. Then its signal is aborted and this rejects with
- * `storage-unreachable`, also when the work does not heed the signal, as a call into a dead network file system does not.
- */
-export async function within<T>(clock: Clock, ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export interface LimitOptions {
+  /** Ends it before the time is over. */
+  readonly signal?: AbortSignal | undefined;
+  /** What it ends with when the time is over; `storage-unreachable` unless told otherwise. */
+  readonly late?: () => Error;
+}
+
+/** A signal that is aborted after `ms` by the monotonic clock, or as another one is. Disposing stops the clock. */
+export interface Limit extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+export function limitTo(clock: Clock, ms: number, { signal, late = () => storageLate(ms) }: LimitOptions = {}): Limit {
   const over = new AbortController();
   const timer = new AbortController();
   clock.sleep(Math.max(0, ms), timer.signal).then(
-    () => over.abort(new JetbackupError('storage-unreachable', `the storage gave no answer within ${Math.round(ms / 1000)} s`)),
+    () => over.abort(late()),
     () => {},
   );
-  try {
-    return await orAborted(work(over.signal), over.signal);
-  } finally {
-    timer.abort();
-  }
+  return {
+    signal: signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]),
+    [Symbol.dispose]: () => timer.abort(),
+  };
+}
+
+function storageLate(ms: number): JetbackupError {
+  return new JetbackupError('storage-unreachable', `the storage gave no answer within ${Math.round(ms / 1000)} s`);
+}
+
+/**
+ * Runs `work` for at most `ms`. Then, or when the signal is aborted, this rejects, also when the work does not heed its signal,
+ * as a call into a dead network file system does not.
+ */
+export async function within<T>(
+  clock: Clock,
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T>,
+  options: LimitOptions = {},
+): Promise<T> {
+  options.signal?.throwIfAborted();
+  using limit = limitTo(clock, ms, options);
+  return await orAborted(work(limit.signal), limit.signal);
 }

@@ -3,7 +3,7 @@ import { freemem, totalmem } from 'node:os';
 import type { ContainerRuntimeClient } from 'testcontainers';
 import { isJetbackupError, JetbackupError, messageOf } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { orAborted } from '../../platform/deadline.ts';
+import { within } from '../../platform/deadline.ts';
 import { type FoundEngine, foundEngine, isSocket, otherEngine } from './container-meant.ts';
 import type { EngineRoom } from './container-room.ts';
 
@@ -91,19 +91,10 @@ export async function inTime<T>(
   work: (signal: AbortSignal) => Promise<T>,
   ms: number = ANSWER_MS,
 ): Promise<T> {
-  const over = new AbortController();
-  const timer = new AbortController();
-  clock.sleep(ms, timer.signal).then(
-    () => over.abort(new Error(`the container engine gave no answer within ${Math.round(ms / 1000)} s`)),
-    () => {},
-  );
-  const either = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
-  try {
-    either.throwIfAborted();
-    return await orAborted(work(either), either);
-  } finally {
-    timer.abort();
-  }
+  return await within(clock, ms, work, {
+    signal,
+    late: () => new Error(`the container engine gave no answer within ${Math.round(ms / 1000)} s`),
+  });
 }
 
 /** HTTP status with which the engine refused; undefined where there was no answer at all. */
