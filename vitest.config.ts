@@ -3,14 +3,14 @@ import { defineConfig } from 'vitest/config';
 const setupFiles = ['test/support/temporal-equality.ts'];
 
 // Unit tests take milliseconds and reach nothing outside their process. The other three start containers and
-// programs: two files at a time is what a small machine carries without timeouts that come from the load alone.
+// programs, and wait for them most of the time: three files at a time is what two cores carry without timeouts that come from the load alone.
 const real = {
   environment: 'node',
   setupFiles,
   testTimeout: 120_000,
   hookTimeout: 180_000,
   teardownTimeout: 30_000,
-  maxWorkers: 2,
+  maxWorkers: 3,
   sequence: { groupOrder: 1 },
 } as const;
 
