@@ -155,6 +155,7 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     { createLastRunsReader },
     { isBackedUpSince },
     { surveyStatus },
+    { recordFailedStart },
   ] = await Promise.all([
     import('./compose/compose.ts'),
     import('./compose/init.ts'),
@@ -177,12 +178,14 @@ async function loadAdapters(platform: Platform): Promise<Adapters> {
     import('./operations/last-runs.ts'),
     import('./operations/backed-up-since.ts'),
     import('./operations/status.ts'),
+    import('./operations/run.ts'),
   ]);
   const { env, cwd } = platform;
   const ledger = createSandboxLedger();
   return {
     operations: {
       backup,
+      recordFailedStart,
       exportBackup,
       listBackups,
       showBackup,

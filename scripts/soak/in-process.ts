@@ -24,6 +24,7 @@ import { acceptBackup, markBackup } from '../../src/operations/mark.ts';
 import { prune } from '../../src/operations/prune.ts';
 import { planRestore, restore } from '../../src/operations/restore.ts';
 import { surveyRetention } from '../../src/operations/retention.ts';
+import { recordFailedStart } from '../../src/operations/run.ts';
 import { surveyStatus } from '../../src/operations/status.ts';
 import { verifyBackup } from '../../src/operations/verify.ts';
 import { chooseBackups } from '../../src/operations/verify-choice.ts';
@@ -48,7 +49,7 @@ export function daemonShell(options: {
   const operations: CliContext['operations'] = {
     ...{ backup, exportBackup, listBackups, showBackup, planRestore, restore, surveyRetention, surveyStatus, prune, markBackup },
     ...{ acceptBackup, chooseBackups, verifyBackup, exclusively, heartbeatsFor, testAlerts, isBackedUpSince },
-    ...{ acknowledgeIncidents, listIncidents, factsOf, storageFacts, createAlertRounds },
+    ...{ acknowledgeIncidents, listIncidents, factsOf, storageFacts, createAlertRounds, recordFailedStart },
     createHistory: createLastRunsReader,
   };
   return {

@@ -20,6 +20,7 @@ import type { acceptBackup, MarkDeps, markBackup } from '../operations/mark.ts';
 import type { PruneDeps, prune } from '../operations/prune.ts';
 import type { planRestore, RestoreDeps, RestoreInput, restore } from '../operations/restore.ts';
 import type { RetentionDeps, RetentionInput, surveyRetention } from '../operations/retention.ts';
+import type { RunDeps, recordFailedStart } from '../operations/run.ts';
 import type { StatusDeps, surveyStatus } from '../operations/status.ts';
 import type { VerifyDeps, verifyBackup } from '../operations/verify.ts';
 import type { chooseBackups } from '../operations/verify-choice.ts';
@@ -39,6 +40,7 @@ export interface Operations {
   readonly createHistory: typeof createLastRunsReader;
   readonly isBackedUpSince: typeof isBackedUpSince;
   readonly backup: typeof backup;
+  readonly recordFailedStart: typeof recordFailedStart;
   readonly planRestore: typeof planRestore;
   readonly restore: typeof restore;
   readonly exportBackup: typeof exportBackup;
@@ -69,6 +71,8 @@ export type AskPassphrase = (() => Promise<string>) | undefined;
 export interface Composed {
   /** The repository, without credentials. */
   readonly location: string;
+  /** For the record of a run that could not begin. */
+  runDeps(log: Progress): RunDeps;
   backupDeps(log: Progress): Promise<BackupDeps>;
   restoreDeps(log: Progress, ask: AskPassphrase): Promise<RestoreDeps>;
   exportDeps(log: Progress, ask: AskPassphrase): Promise<ExportDeps>;

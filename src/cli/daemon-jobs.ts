@@ -7,6 +7,7 @@ import { backupInput } from './commands/backup.ts';
 import type { Output } from './output.ts';
 import { lineProgress } from './progress.ts';
 import { pruneDatabases } from './prune-run.ts';
+import { madeReady } from './ready.ts';
 import { configuredDatabase, redactorOf, type Session } from './session.ts';
 import { type Verified, verifyAfter, verifyEach } from './verify-run.ts';
 
@@ -114,7 +115,8 @@ async function work(session: Session, { job }: Start): Promise<JobOutcome> {
 async function backup(session: Session, database: string): Promise<JobOutcome> {
   const { config, context, composed, output } = session;
   const configured = configuredDatabase(config, database);
-  const deps = await composed.backupDeps(output.progress.report);
+  const run = { operation: 'backup', databases: [database] } as const;
+  const deps = await madeReady(session, run, () => composed.backupDeps(output.progress.report));
   const { manifest } = await context.operations.backup(deps, backupInput(session, configured, {}), context.signal);
   output.notice(`backed up ${manifest.id}`);
   // The backup is there, whatever becomes of the rest: each of these has a record of its own, and alarms of its own.
@@ -151,7 +153,8 @@ async function pruneInTurn(session: Session, databases: readonly string[]): Prom
 
 async function verify(session: Session, database: string): Promise<JobOutcome> {
   const { config, context, composed, output } = session;
-  const deps = await composed.verifyDeps(output.progress.report, undefined, undefined);
+  const run = { operation: 'verify', databases: [database] } as const;
+  const deps = await madeReady(session, run, () => composed.verifyDeps(output.progress.report, undefined, undefined));
   const how = { databases: [database], profile: config.verify.profile, jobs: config.restore.jobs ?? context.defaultJobs };
   const done: Verified[] = [...(await verifyEach(session, deps, { ...how, choice: { kind: 'moment', moment: { kind: 'latest' } } }))];
   const { sample } = config.daemon;

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import type { Profile } from '../core/verification.ts';
 import type { VerifyDeps, VerifyInput, VerifyResult } from '../operations/verify.ts';
 import type { Choice } from '../operations/verify-choice.ts';
+import { madeReady } from './ready.ts';
 import type { Session } from './session.ts';
 
 export interface Verifying {
@@ -68,7 +69,8 @@ export async function verifyAfter(
   const done: Verified[] = [];
   for (const { database, id } of made) {
     try {
-      const deps = await composed.verifyDeps(output.progress.report, ask, undefined);
+      const run = { operation: 'verify', databases: [database] } as const;
+      const deps = await madeReady(session, run, () => composed.verifyDeps(output.progress.report, ask, undefined));
       const choice: Choice = { kind: 'moment', moment: { kind: 'id', id } };
       const jobs = restore.jobs ?? context.defaultJobs;
       done.push(...(await verifyEach(session, deps, { databases: [database], choice, profile: verify.profile, jobs })));

@@ -120,6 +120,7 @@ export async function compose(config: Config, platform: Platform, ledger: Sandbo
 
   return {
     location: store.location,
+    runDeps,
     async backupDeps(log: Progress): Promise<BackupDeps> {
       const recipients = recipientsOf(config);
       const signingKey = await signingKeyOf(config, 'the backup');

@@ -1,12 +1,13 @@
 import { runRecordKey } from '../catalog/layout.ts';
 import { bytesOf } from '../core/bytes.ts';
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
-import type { Id } from '../core/ids.ts';
+import { type Id, newId } from '../core/ids.ts';
 import type { Progress } from '../core/progress.ts';
 import type { Phase, Pruned, RunRecord } from '../core/run-record.ts';
 import type { Verification } from '../core/verification.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
 import type { ObjectStore } from '../storage/store.ts';
+import { openRepository } from './repository.ts';
 
 /** How long what must still be done after an abort (removing, recording) may take, ms. */
 export const CLEANUP_MS = 30_000;
@@ -39,7 +40,7 @@ export interface Run {
   succeeded(outcome: RunOutcome): Promise<RunRecord>;
   /** Records what was found to be wrong with something else than the run itself, which did what it should. */
   found(error: JetbackupError, outcome: RunOutcome): Promise<RunRecord>;
-  /** Records the failure; returns the error to throw. Never throws itself. */
+  /** Records the failure, where there is a repository to record it in; returns the error to throw. Never throws itself. */
   failed(error: unknown, outcome: RunOutcome): Promise<unknown>;
 }
 
@@ -133,8 +134,24 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
     async failed(error, outcome) {
       const known = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
       const stopped = known.code === 'interrupted' || known.code === 'terminated';
-      await write(record(stopped ? 'interrupted' : 'failed', detailOf(known), outcome));
+      // Where there is no repository a record would begin one: in the directory under a mount point, or beside somebody else's objects.
+      if (known.code !== 'repository-missing') await write(record(stopped ? 'interrupted' : 'failed', detailOf(known), outcome));
       return error;
     },
   };
+}
+
+/** For a run that failed before it could begin, such as for a key whose file is gone: it leaves a record like any other. Never throws. */
+export async function recordFailedStart(
+  deps: RunDeps,
+  { operation, database }: Pick<RunRecord, 'operation' | 'database'>,
+  error: unknown,
+): Promise<void> {
+  try {
+    await openRepository(deps, AbortSignal.timeout(CLEANUP_MS));
+  } catch {
+    // Why there is none, or none that answers, is told by whatever looks at it next.
+    return;
+  }
+  await startRun(deps, operation, database, newId(deps.clock.now())).failed(error, { backup: null });
 }

@@ -64,6 +64,10 @@ describe('what a command needs and does not find', () => {
       const committed = await installation.committed();
       expectFailure(await installation.cli.run('backup'), 21, /signing key/);
       expect(await installation.committed()).toEqual(committed);
+      // It failed before it began, and is on record all the same: alarms go by that.
+      const status = (await installation.cli.run('status', '--json')).json();
+      const failed = { operation: 'backup', result: 'failed', error: expect.objectContaining({ code: 'key-missing' }) };
+      expect(status).toMatchObject({ databases: [{ lastRuns: expect.arrayContaining([expect.objectContaining(failed)]) }] });
       await writeFile(signingKey, pem);
     });
   });

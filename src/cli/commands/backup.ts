@@ -6,6 +6,7 @@ import { catalogue, isJetbackupError, JetbackupError } from '../../core/errors.t
 import type { BackupInput, BackupResult } from '../../operations/backup.ts';
 import { errorBody } from '../json.ts';
 import { pruneAfter } from '../prune-run.ts';
+import { madeReady } from '../ready.ts';
 import { help, type Registry } from '../registry.ts';
 import { configuredDatabases, type Outcome, redactorOf, type Session } from '../session.ts';
 import { summarize } from '../summary.ts';
@@ -74,7 +75,8 @@ function parseKeep(text: string): Temporal.Duration {
 async function runBackup(session: Session, names: readonly string[], options: BackupOptions): Promise<Outcome> {
   const { config, context, composed, output } = session;
   const databases = configuredDatabases(config, names);
-  const deps = await composed.backupDeps(output.progress.report);
+  const run = { operation: 'backup', databases: databases.map(({ name }) => name) } as const;
+  const deps = await madeReady(session, run, () => composed.backupDeps(output.progress.report));
   const done: BackupResult[] = [];
   const failed: { database: string; error: unknown }[] = [];
   for (const database of databases) {

@@ -93,6 +93,7 @@ const unexpected = (name: string) => () => {
 
 const idle: Operations = {
   backup: unexpected('backup'),
+  recordFailedStart: unexpected('recordFailedStart'),
   planRestore: unexpected('planRestore'),
   restore: unexpected('restore'),
   exportBackup: unexpected('exportBackup'),
@@ -177,6 +178,7 @@ export async function type(line: string | readonly string[], world: World = {}):
       loadConfig: (file) => loadConfig({ file, env, cwd, search: [], ...(world.checks === undefined ? {} : { checks: world.checks }) }),
       compose: async (config) => ({
         location: 'file:///backups',
+        runDeps: () => opaque,
         backupDeps: async () => opaque,
         restoreDeps: async () => opaque,
         exportDeps: async () => opaque,
