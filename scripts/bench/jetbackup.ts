@@ -32,7 +32,7 @@ export function backupLine(id: string, title: string, setup: Setup): Line {
       await install(setup);
       return jetbackup(setup, 'backup');
     },
-    finish: async () => ({ storedBytes: await setup.repository.bytes(), ...(await phases(setup, 'backup')) }),
+    finish: async () => ({ storedBytes: await setup.repository.bytes(), ...(await recorded(setup, 'backup')) }),
   };
 }
 
@@ -46,14 +46,15 @@ export function verifyCommand(setup: Setup, sandbox: 'local' | 'server'): Measur
   const command = jetbackup(setup, 'verify');
   const where = sandbox === 'local' ? 'local' : setup.server.url('postgres');
   // What a sandbox writes is no scratch file.
-  return { ...command, env: { ...command.env, JETBACKUP_SANDBOX: where }, writesTo: ['/'] };
+  return { ...command, env: { ...command.env, JETBACKUP_SANDBOX: where }, writesTo: 'anywhere' };
 }
 
-/** How long each step took, from the run record in the repository. */
-export async function phases({ repository }: Setup, operation: 'backup' | 'restore' | 'verify') {
+/** How long each step took, and the RTO where it was measured, from the run record in the repository. */
+export async function recorded({ repository }: Setup, operation: 'backup' | 'restore' | 'verify') {
   const record = await repository.newestRun(operation);
   if (record?.result !== 'succeeded') throw new Error(`the repository holds no record of a ${operation} that succeeded`);
-  return { phases: record.phases.map(({ phase, ms }) => ({ phase, ms })) };
+  const rto = record.rtoSeconds === null ? {} : { rtoMs: record.rtoSeconds * 1000 };
+  return { phases: record.phases.map(({ phase, ms }) => ({ phase, ms })), ...rto };
 }
 
 async function install(setup: Setup): Promise<void> {

@@ -10,7 +10,7 @@ import { restoreLines } from './restore.ts';
 import { type S3Target, startS3Target } from './s3.ts';
 import { type Census, makeDatabase, startBenchServer } from './server.ts';
 import { figuresTable, phasesText, rivalsTable } from './table.ts';
-import { judgeResources, judgeTimes, overheadText, type Verdict, verdictTable } from './verdict.ts';
+import { judgeNoise, judgeResources, judgeTimes, overheadText, type Verdict, verdictTable } from './verdict.ts';
 
 export const pipelineParts = ['backup', 'restore', 'memory'] as const;
 export type PipelinePart = (typeof pipelineParts)[number];
@@ -87,7 +87,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
     machine,
     ...times,
     memory: memory.results,
-    verdicts: [...judgeTimes(all), ...judgeResources(all), ...memory.verdicts],
+    verdicts: [...judgeTimes(all), ...judgeNoise(all), ...judgeResources(all), ...memory.verdicts],
   };
   print(report, options, say);
   if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(report, undefined, 2)}\n`);

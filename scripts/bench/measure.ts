@@ -21,7 +21,7 @@ export interface MeasuredCommand {
   /** Base name of the program whose own memory is told apart from its children's. */
   readonly main: string;
   /** Folders in which it is meant to write. Large files anywhere else are scratch files. */
-  readonly writesTo: readonly string[];
+  readonly writesTo: readonly string[] | 'anywhere';
 }
 
 export interface Measurement {
@@ -39,6 +39,8 @@ export interface Measurement {
   readonly storedBytes?: number;
   /** Steps that the program itself reports, ms. */
   readonly phases?: readonly { readonly phase: string; readonly ms: number }[];
+  /** The RTO that a verification measured. */
+  readonly rtoMs?: number;
 }
 
 export interface Surroundings {
@@ -130,7 +132,8 @@ async function watch(
   seen: { own: number; tree: number; scratch: Map<string, number> },
   signal: AbortSignal,
 ): Promise<void> {
-  const meant = (file: string) => writesTo.some((folder) => file === folder || file.startsWith(`${folder}${path.sep}`));
+  const meant = (file: string) =>
+    writesTo === 'anywhere' || writesTo.some((folder) => file === folder || file.startsWith(`${folder}${path.sep}`));
   const note = ({ path: file, bytes }: OpenFile) => seen.scratch.set(file, Math.max(bytes, seen.scratch.get(file) ?? 0));
   for (let poll = 0; root !== undefined && !signal.aborted; poll += 1) {
     const samples = sampleTree(root).filter(({ pid }) => pid !== root);

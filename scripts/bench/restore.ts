@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Bench, type JetbackupBackupId, jetbackupBackups, repositoryOf, setupOf, stockEnvironment } from './backup.ts';
-import { phases, restoreCommand, verifyCommand } from './jetbackup.ts';
+import { recorded, restoreCommand, verifyCommand } from './jetbackup.ts';
 import type { Line } from './lines.ts';
 import { type Census, census, dropDatabase } from './server.ts';
 
@@ -53,7 +53,7 @@ function jetbackup(bench: Bench, source: Census, needs: JetbackupBackupId, compa
     },
     async finish() {
       await checkAndDrop(bench, source);
-      return await phases(setup, 'restore');
+      return await recorded(setup, 'restore');
     },
   };
 }
@@ -66,7 +66,7 @@ function verify(bench: Bench, sandbox: 'local' | 'server'): RestoreLine {
     needs,
     title: sandbox === 'local' ? 'jetbackup verify, local sandbox' : 'jetbackup verify, on this server',
     prepare: async () => verifyCommand(setup, sandbox),
-    finish: async () => await phases(setup, 'verify'),
+    finish: async () => await recorded(setup, 'verify'),
   };
 }
 

@@ -63,6 +63,41 @@ export function overheadText(results: readonly LineResult[]): string {
     .join('\n');
 }
 
+/** How far runs of one line lie apart: the longest over the shortest, less one. Undefined of fewer than two. */
+function apart(values: readonly number[]): number | undefined {
+  return values.length < 2 ? undefined : Math.max(...values) / Math.min(...values) - 1;
+}
+
+/**
+ * Whether the same backup verified again has the same RTO, as far as this machine does the same twice: its noise is what stock
+ * restores of the same rounds lie apart, the largest of them.
+ */
+export function judgeNoise(results: readonly LineResult[]): readonly Verdict[] {
+  const stock = results.filter(({ id }) => id.startsWith('restore-') && !id.includes('jetbackup'));
+  const noise = stock
+    .flatMap(({ title, runs }) => {
+      const share = apart(runs.map(({ wallMs }) => wallMs));
+      return share === undefined ? [] : [{ title, share }];
+    })
+    .toSorted((a, b) => a.share - b.share)
+    .at(-1);
+  if (noise === undefined) return [];
+  const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
+  return results
+    .filter(({ id }) => id.startsWith('verify-'))
+    .flatMap(({ title, runs }) => {
+      const rtos = runs.flatMap(({ rtoMs }) => rtoMs ?? []);
+      const share = apart(rtos);
+      if (share === undefined) return [];
+      const shown = rtos.map((ms) => `${(ms / 1000).toFixed(1)} s`).join(', ');
+      return {
+        target: `RTO of the same backup, ${title}: apart by no more than the machine's noise`,
+        measured: `${percent(share)} (${shown}); noise ${percent(noise.share)} (${noise.title})`,
+        result: verdictOf(share <= noise.share),
+      };
+    });
+}
+
 /** Memory and scratch files over all of jetbackup's own runs: the worst of them counts, not the median. */
 export function judgeResources(results: readonly LineResult[]): readonly Verdict[] {
   const ours = results.filter(({ id, runs }) => id.includes('jetbackup') && runs.length > 0);
