@@ -1,6 +1,6 @@
 import { isJetbackupError, JetbackupError } from '../../core/errors.ts';
 import type { Progress } from '../../core/progress.ts';
-import type { SandboxProvider } from '../sandbox.ts';
+import type { Sandbox, SandboxProvider, SandboxRequest } from '../sandbox.ts';
 
 export interface Fallback {
   /** Whether the server of a local sandbox runs under another account than we do. */
@@ -14,15 +14,23 @@ export interface Fallback {
  * somebody to choose expressly. `sandbox-unavailable` where neither can be had, with both reasons and both remedies.
  */
 export function autoSandboxes(container: SandboxProvider, local: SandboxProvider, { isSeparate, log }: Fallback): SandboxProvider {
+  /** Why the last look found no container. Asked once for each verification: the start is on the clock. */
+  let refused: JetbackupError | undefined;
+  const startContainer = async (request: SandboxRequest, signal: AbortSignal): Promise<Sandbox> => {
+    if (refused !== undefined) throw refused;
+    return await container.start(request, signal);
+  };
   return {
     kind: container.kind,
 
     async fetch(request, signal) {
+      refused = undefined;
       try {
         await container.fetch(request, signal);
       } catch (error) {
         if (!isJetbackupError(error, 'sandbox-unavailable')) throw error;
         signal.throwIfAborted();
+        refused = error;
         // Whether something else will do, and what to say where nothing does, is for the start.
         await local.fetch(request, signal);
       }
@@ -30,7 +38,7 @@ export function autoSandboxes(container: SandboxProvider, local: SandboxProvider
 
     async start(request, signal) {
       try {
-        return await container.start(request, signal);
+        return await startContainer(request, signal);
       } catch (noContainer) {
         if (!isJetbackupError(noContainer, 'sandbox-unavailable')) throw noContainer;
         signal.throwIfAborted();

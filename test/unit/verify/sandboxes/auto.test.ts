@@ -118,3 +118,13 @@ test('whatever kind is chosen, what another kind left is swept too, and that it 
   await expect(sweepingToo(local, [provider('container', new TypeError('a bug'))]).sweep(never)).rejects.toThrow('a bug');
   expect((await sweepingToo(local, [container]).start(request, never)).kind).toBe('local');
 });
+
+test('a container that could not be fetched is not tried again on the clock, but for the next verification', async () => {
+  const container = provider('container', noEngine);
+  const sandboxes = autoSandboxes(container, provider('local'), asRoot);
+  for (let verification = 0; verification < 2; verification += 1) {
+    await sandboxes.fetch(request, never);
+    expect((await sandboxes.start(request, never)).kind).toBe('local');
+  }
+  expect(container.asked).toEqual(['fetch', 'fetch']);
+});
