@@ -34,6 +34,31 @@ export function planPasses(entries: readonly ArchiveEntry[], selection: Selectio
   };
 }
 
+/** A run of pg_restore over some of what comes after the rows. */
+export interface Stage {
+  readonly ids: readonly number[];
+  /** By one connection alone. */
+  readonly isSerial: boolean;
+}
+
+/**
+ * One run for all, but where a partitioned index gets its parts. A parallel pg_restore attaches one beside a foreign key that it checks:
+ * each waits for a lock of the other (the check reads all indexes of the partitions), and the server ends one of them with
+ * `deadlock detected`. So first all indexes, then each part to its whole, then the rest.
+ */
+export function stagesOf(entries: readonly ArchiveEntry[], postData: readonly number[]): readonly Stage[] {
+  const descOf = new Map(entries.map(({ dumpId, desc }) => [dumpId, desc]));
+  const isOf = (...descs: string[]) => postData.filter((id) => descs.includes(descOf.get(id) ?? ''));
+  const [indexes, attached] = [isOf('INDEX', 'CONSTRAINT'), isOf('INDEX ATTACH')];
+  if (attached.length === 0) return [{ ids: postData, isSerial: false }];
+  const before = new Set([...indexes, ...attached]);
+  return [
+    { ids: indexes, isSerial: false },
+    { ids: attached, isSerial: true },
+    { ids: postData.filter((id) => !before.has(id)), isSerial: false },
+  ];
+}
+
 function isGrant(desc: string): boolean {
   return desc === 'ACL' || desc === 'DEFAULT ACL' || desc === 'ACL LANGUAGE';
 }

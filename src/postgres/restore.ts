@@ -11,7 +11,7 @@ import { connect } from './client.ts';
 import { classifyFailure } from './client-errors.ts';
 import { targetError } from './database-errors.ts';
 import { libpqEnvironment } from './libpq-environment.ts';
-import { planPasses, type Selection } from './passes.ts';
+import { planPasses, type Selection, stagesOf } from './passes.ts';
 import { privateDirectory } from './private-directory.ts';
 import { restoreSymptoms } from './restore-errors.ts';
 import type { ConnectionSettings } from './settings.ts';
@@ -142,9 +142,10 @@ export async function restoreArchive(
       });
       await held.drain(signal);
     });
-    await phase('post-data', () => {
+    await phase('post-data', async () => {
       const options = [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`];
-      return pass('post-data', passes.postData, { options, more: [`--jobs=${jobs}`, headFile] });
+      for (const { ids, isSerial } of stagesOf(head.entries, passes.postData))
+        await pass('post-data', ids, { options, more: [`--jobs=${isSerial ? 1 : jobs}`, headFile] });
     });
   } finally {
     await held.close();

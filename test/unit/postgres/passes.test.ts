@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { isJetbackupError } from '../../../src/core/errors.ts';
 import type { ArchiveEntry, Section } from '../../../src/postgres/archive.ts';
-import { planPasses, type Selection } from '../../../src/postgres/passes.ts';
+import { planPasses, type Selection, stagesOf } from '../../../src/postgres/passes.ts';
 
 const entry = (
   dumpId: number,
@@ -70,6 +70,22 @@ describe('planPasses', () => {
 
   it('takes all when the lists of what was asked for are empty', () => {
     expect(planPasses(entries, { tables: [], schemas: [] })).toEqual(planPasses(entries, {}));
+  });
+
+  it('attaches the parts of an index by themselves, after all indexes and before any foreign key', () => {
+    const more = [
+      entry(43, 'CONSTRAINT', 't pkey', 'post-data', [10]),
+      entry(44, 'INDEX ATTACH', 't_1_i', 'post-data', [40]),
+      entry(45, 'COMMENT', 'INDEX i', 'post-data', [40]),
+      entry(46, 'EVENT TRIGGER', 'e', 'post-data', [], null),
+    ];
+    const stages = (all: readonly ArchiveEntry[]) => stagesOf(all, planPasses(all, {}).postData);
+    expect(stages(entries)).toEqual([{ ids: [11, 40, 41, 42], isSerial: false }]);
+    expect(stages([...entries, ...more])).toEqual([
+      { ids: [40, 43], isSerial: false },
+      { ids: [44], isSerial: true },
+      { ids: [11, 41, 42, 45, 46], isSerial: false },
+    ]);
   });
 
   it('names everything that the backup lacks, and what may have been meant', () => {
