@@ -1,11 +1,10 @@
-import { Temporal } from 'temporal-polyfill';
 import { isAtLeast } from '../core/alert.ts';
 import type { Instant } from '../platform/clock.ts';
 import type { Notice } from './alert.ts';
 import type { Condition } from './condition.ts';
 import type { AlertPolicy } from './policy.ts';
 import type { Evaluation } from './rules.ts';
-import type { Acknowledgement, AlertState, Incident } from './state.ts';
+import { type Acknowledgement, type AlertState, type Incident, msSince, storedInstant } from './state.ts';
 
 /** For how long an incident that is over is remembered, and how many times its wait may double. */
 const REMEMBERED_MS = 24 * 3_600_000;
@@ -84,7 +83,7 @@ function holds(before: Incident | undefined, condition: Condition, now: Instant,
   const { rule, database, subject, severity, summary, hint, clearMs } = condition;
   const current = { rule, database, subject, severity, summary, detail: [...condition.detail], hint, clearMs };
   if (before === undefined || before.phase === 'over') {
-    const fresh = { phase: 'held', toldSeverity: null, peak: severity, since: text(now), toldAt: null, goneSince: null } as const;
+    const fresh = { phase: 'held', toldSeverity: null, peak: severity, since: storedInstant(now), toldAt: null, goneSince: null } as const;
     const flaps = before === undefined ? 0 : Math.min(MOST_DOUBLINGS, before.flaps + 1);
     return opened({ ...current, ...fresh, flaps, acknowledged: null }, condition.holdMs, now);
   }
@@ -97,13 +96,13 @@ function holds(before: Incident | undefined, condition: Condition, now: Instant,
 
 function opened(incident: Incident, holdMs: number, now: Instant): Step {
   const held = { ...incident, since: earlier(incident.since, now) };
-  if (since(held.since, now) < holdMs) return { incident: held, tell: undefined };
+  if (msSince(held.since, now) < holdMs) return { incident: held, tell: undefined };
   return tell({ ...held, phase: 'open' }, 'trigger', now);
 }
 
 function tell(incident: Incident, kind: Notice['kind'], now: Instant): Step {
   const peak = isAtLeast(incident.peak, incident.severity) ? incident.peak : incident.severity;
-  return { incident: { ...incident, toldAt: text(now), toldSeverity: incident.severity, peak }, tell: kind };
+  return { incident: { ...incident, toldAt: storedInstant(now), toldSeverity: incident.severity, peak }, tell: kind };
 }
 
 /** An open incident that holds, or may: again after its interval, unless somebody is at it. */
@@ -113,12 +112,12 @@ function repeated(before: Incident, now: Instant, { repeatMs }: Told): Step {
   // A clock that was set back must not silence it until the old time comes round again.
   const incident = { ...before, acknowledged, toldAt: earlier(before.toldAt, now) };
   const every = repeatMs[incident.severity];
-  if (acknowledged !== null || every === 0 || since(incident.toldAt, now) < every) return { incident, tell: undefined };
+  if (acknowledged !== null || every === 0 || msSince(incident.toldAt, now) < every) return { incident, tell: undefined };
   return tell(incident, 'repeat', now);
 }
 
 function stillAcknowledged(acknowledged: Acknowledgement | null, now: Instant): Acknowledgement | null {
-  const ended = acknowledged !== null && acknowledged.until !== null && since(acknowledged.until, now) >= 0;
+  const ended = acknowledged !== null && acknowledged.until !== null && msSince(acknowledged.until, now) >= 0;
   return ended ? null : acknowledged;
 }
 
@@ -126,11 +125,11 @@ function gone(before: Incident, now: Instant): Step {
   const nothing = { incident: undefined, tell: undefined };
   // What was never told needs no recovery.
   if (before.phase === 'held') return nothing;
-  const goneSince = earlier(before.goneSince ?? text(now), now);
+  const goneSince = earlier(before.goneSince ?? storedInstant(now), now);
   const incident = { ...before, goneSince };
-  if (before.phase === 'over') return since(goneSince, now) >= REMEMBERED_MS ? nothing : { incident, tell: undefined };
-  if (since(goneSince, now) < waitMs(before)) return { incident, tell: undefined };
-  return { incident: { ...incident, phase: 'over', goneSince: text(now), acknowledged: null }, tell: 'resolve' };
+  if (before.phase === 'over') return msSince(goneSince, now) >= REMEMBERED_MS ? nothing : { incident, tell: undefined };
+  if (msSince(goneSince, now) < waitMs(before)) return { incident, tell: undefined };
+  return { incident: { ...incident, phase: 'over', goneSince: storedInstant(now), acknowledged: null }, tell: 'resolve' };
 }
 
 /** How long it must be gone: longer each time that it came back. */
@@ -142,7 +141,7 @@ function noticeOf(key: string, incident: Incident, kind: Notice['kind'], now: In
   const { rule, database, subject, summary, detail, hint } = incident;
   const over = kind === 'resolve';
   const dedupKey = `jetbackup/${installation}/${key}`;
-  const at = text(now);
+  const at = storedInstant(now);
   return {
     id: `${dedupKey}/${kind}/${at}`,
     kind,
@@ -166,15 +165,6 @@ function detailOf({ since: began, goneSince, acknowledged }: Incident, kind: Not
   return [`by ${by}${reason === undefined ? '' : `: ${reason}`}`, until === null ? 'quiet until it is over' : `quiet until ${until}`];
 }
 
-/** Milliseconds from then to now. */
-function since(then: string, now: Instant): number {
-  return now.epochMilliseconds - Temporal.Instant.from(then).epochMilliseconds;
-}
-
 function earlier(then: string, now: Instant): string {
-  return since(then, now) < 0 ? text(now) : then;
-}
-
-function text(instant: Instant): string {
-  return instant.toString({ smallestUnit: 'millisecond' });
+  return msSince(then, now) < 0 ? storedInstant(now) : then;
 }

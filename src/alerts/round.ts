@@ -7,7 +7,7 @@ import type { ChannelFacts, Facts } from './facts.ts';
 import { advance } from './incidents.ts';
 import type { AlertPolicy } from './policy.ts';
 import { evaluate } from './rules.ts';
-import type { AlertState, ChannelHealth } from './state.ts';
+import { type AlertState, type ChannelHealth, msSince, storedInstant } from './state.ts';
 
 export interface RoundDeps {
   readonly clock: Clock;
@@ -138,18 +138,10 @@ function healthAfter(before: ChannelHealth | undefined, error: JetbackupError, i
   const pause = isOver ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, attempts - 1));
   const asked = error.cause instanceof RetryLater ? error.cause.afterMs : 0;
   return {
-    failingSince: before?.failingSince ?? text(now),
+    failingSince: before?.failingSince ?? storedInstant(now),
     attempts,
-    nextAttemptAt: text(now.add({ milliseconds: Math.round(Math.max(pause, asked)) })),
+    nextAttemptAt: storedInstant(now.add({ milliseconds: Math.round(Math.max(pause, asked)) })),
     code: error.code,
     message: error.message,
   };
-}
-
-function msSince(then: string, now: Instant): number {
-  return now.epochMilliseconds - Temporal.Instant.from(then).epochMilliseconds;
-}
-
-function text(instant: Instant): string {
-  return instant.toString({ smallestUnit: 'millisecond' });
 }

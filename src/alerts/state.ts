@@ -1,3 +1,4 @@
+import { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 import { ruleIds, severities } from '../core/alert.ts';
 import { catalogue, type ErrorCode } from '../core/errors.ts';
@@ -6,6 +7,14 @@ import { NoticeSchema } from './alert.ts';
 /*
  * What has been told, as it is stored (alerts/state.json), so that neither a restart nor a second instance tells it again.
  */
+
+/** An instant as it is stored, and how long ago that was, ms; negative where a clock was set back since. */
+export function storedInstant(instant: Temporal.Instant): string {
+  return instant.toString({ smallestUnit: 'millisecond' });
+}
+export function msSince(stored: string, now: Temporal.Instant): number {
+  return now.epochMilliseconds - Temporal.Instant.from(stored).epochMilliseconds;
+}
 
 const Instant = z.iso.datetime();
 const codes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];

@@ -1,4 +1,4 @@
-import { catalogue, isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
+import { catalogue, isJetbackupError, JetbackupError, lineOf, messageOf } from '../core/errors.ts';
 import type { Start } from '../daemon/plan.ts';
 import { nextDue } from '../daemon/schedule.ts';
 import type { History, JobOutcome, JobRunner } from '../daemon/scheduler.ts';
@@ -48,8 +48,7 @@ function sessionOf(session: Session, say: Logger, signal: AbortSignal): Session 
   const { context, output } = session;
   const progress = lineProgress({ log: say, clock: context.clock });
   const failure = (of: string, error: unknown) => {
-    const hint = isJetbackupError(error) && error.hint !== undefined ? `; ${error.hint}` : '';
-    say('error', `${of}${messageOf(error)}${hint}`, { code: isJetbackupError(error) ? error.code : 'bug' });
+    say('error', `${of}${lineOf(error)}`, { code: isJetbackupError(error) ? error.code : 'bug' });
   };
   const own: Output = {
     ...output,
@@ -176,8 +175,7 @@ async function prune(session: Session): Promise<JobOutcome> {
 function outcomeOf(error: unknown, say: Logger, signal: AbortSignal): JobOutcome {
   const known = isJetbackupError(error) ? error : new JetbackupError('bug', messageOf(error), { cause: error });
   if (signal.aborted) return { result: 'interrupted', retryable: false };
-  const hint = known.hint === undefined ? '' : `; ${known.hint}`;
   // Somebody else is at the database, or at a prune: that is how it should be.
-  say(known.code === 'locked' ? 'info' : 'error', `${known.message}${hint}`, { code: known.code });
+  say(known.code === 'locked' ? 'info' : 'error', lineOf(known), { code: known.code });
   return { result: 'failed', retryable: catalogue[known.code].retryable };
 }

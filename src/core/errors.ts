@@ -85,6 +85,21 @@ export function isJetbackupError(error: unknown, ...codes: ErrorCode[]): error i
   return error instanceof JetbackupError && (codes.length === 0 || codes.includes(error.code));
 }
 
+/** The cause of a `damaged` that is whole and only of a newer jetbackup: nothing can be said about it. */
+export class NewerFormat extends Error {
+  override readonly name = 'NewerFormat';
+}
+
+export function isNewerFormat(error: unknown): boolean {
+  return error instanceof JetbackupError && error.cause instanceof NewerFormat;
+}
+
+/** Message and hint in one line, for a log. */
+export function lineOf(error: unknown): string {
+  const hint = error instanceof JetbackupError ? error.hint : undefined;
+  return hint === undefined ? messageOf(error) : `${messageOf(error)}; ${hint}`;
+}
+
 /** The message of whatever was thrown; for text only, never to branch on. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -1,6 +1,6 @@
 import canonicalize from 'canonicalize';
 import * as z from 'zod';
-import { JetbackupError } from './errors.ts';
+import { JetbackupError, NewerFormat } from './errors.ts';
 import { DatabaseNameSchema, IdSchema } from './ids.ts';
 
 /** Bytes of ciphertext per signed segment. Fixed by format v1; the manifest carries it so that a later version may choose another. */
@@ -156,6 +156,7 @@ export function parseManifest(bytes: Uint8Array, where: string): Manifest {
   const format = typeof json === 'object' && json !== null && 'format' in json ? json.format : undefined;
   if (typeof format === 'number' && format > 1) {
     throw new JetbackupError('damaged', `${where} is of format ${format}, this jetbackup reads format 1`, {
+      cause: new NewerFormat(),
       hint: 'Use a newer jetbackup.',
     });
   }

@@ -1,4 +1,4 @@
-import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
+import { isJetbackupError, JetbackupError, lineOf, messageOf } from '../core/errors.ts';
 import type { StatusReport } from '../operations/status.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
 import { within } from '../platform/deadline.ts';
@@ -181,8 +181,7 @@ async function nextService({ reloadWanted, notifier, load, log }: DaemonDeps, si
     try {
       return await load();
     } catch (error) {
-      const hint = isJetbackupError(error) && error.hint !== undefined ? `; ${error.hint}` : '';
-      log('error', `the new configuration is refused, and the old one stays in force: ${messageOf(error)}${hint}`);
+      log('error', `the new configuration is refused, and the old one stays in force: ${lineOf(error)}`);
       await notifier.ready();
     }
   }

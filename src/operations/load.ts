@@ -2,6 +2,7 @@ import { readArtifact } from '../catalog/artifact-reader.ts';
 import { backupPrefix } from '../catalog/layout.ts';
 import type { Codec } from '../compression/codec.ts';
 import { type ByteStream, collect, MiB } from '../core/bytes.ts';
+import { JetbackupError, NewerFormat } from '../core/errors.ts';
 import { type Fingerprint, FingerprintSchema } from '../core/fingerprint.ts';
 import { type Artifact, artifactOf, type CodecName, type Manifest } from '../core/manifest.ts';
 import type { Opener } from '../crypto/sealer.ts';
@@ -91,5 +92,13 @@ export async function readFingerprint(
   }
   const folder = backupPrefix(manifest.database, manifest.id);
   const bytes = await collect(readArtifact(deps, { folder, artifact }, signal), FINGERPRINT_MAX_BYTES);
-  return FingerprintSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  const json: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  const parsed = FingerprintSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const version = typeof json === 'object' && json !== null && 'version' in json ? json.version : undefined;
+  if (typeof version !== 'number' || version <= 1) throw parsed.error;
+  throw new JetbackupError('damaged', `the fingerprint is of version ${version}, this jetbackup reads version 1`, {
+    cause: new NewerFormat(),
+    hint: 'Use a newer jetbackup.',
+  });
 }

@@ -9,7 +9,7 @@ import { backupPrefix, databasePrefix, isManifest, isMark, isProof, manifestKey,
 import { readAcceptance, readMark, type Trust } from '../catalog/marks.ts';
 import { trustedProof } from '../catalog/proofs.ts';
 import { type BackupMade, failedSince, listRuns, recentBackups } from '../catalog/run-records.ts';
-import { isJetbackupError, messageOf } from '../core/errors.ts';
+import { isJetbackupError, isNewerFormat, messageOf } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import { artifactOf, type Manifest } from '../core/manifest.ts';
 import type { Proof } from '../core/proof.ts';
@@ -210,7 +210,7 @@ async function readPoint(
     authenticate(manifest, trust.repository, trust.publicKeys);
   } catch (error) {
     if (!isJetbackupError(error, 'damaged', 'not-authentic', 'no-backup', 'key-missing')) throw error;
-    return { ...aside, state: /is of format \d+/.test(error.message) ? 'unknown-format' : 'unreadable' };
+    return { ...aside, state: isNewerFormat(error) ? 'unknown-format' : 'unreadable' };
   }
   const dump = artifactOf(manifest, 'dump');
   const proof = folder.verified ? await trustedProof(deps.store, manifest, trust, signal) : undefined;

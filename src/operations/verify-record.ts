@@ -1,4 +1,4 @@
-import { isJetbackupError, type JetbackupError } from '../core/errors.ts';
+import { isJetbackupError, isNewerFormat, type JetbackupError } from '../core/errors.ts';
 import { artifactOf, type Manifest } from '../core/manifest.ts';
 import type { CheckId, CheckRecord, SandboxRecord, Verification } from '../core/verification.ts';
 import type { CheckResult } from '../verify/check.ts';
@@ -39,7 +39,7 @@ export interface Recorder {
 
 /** Of a newer version's format nothing can be said. */
 export const notAuthentic = (error: unknown): error is JetbackupError =>
-  isJetbackupError(error, 'damaged', 'not-authentic') && !/ is of format \d+/.test(error.message);
+  isJetbackupError(error, 'damaged', 'not-authentic') && !isNewerFormat(error);
 export const damaged = (error: unknown): error is JetbackupError => isJetbackupError(error, 'damaged', 'storage-not-found');
 
 /** Fills `found.checks`, and tells of each as it comes. */
