@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createTransport } from 'nodemailer';
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
 import { type AlertChannel, type Notice, type Sensitive, TakenInPart } from './alert.ts';
 import { type AttemptDeps, attempts } from './attempts.ts';
@@ -29,11 +28,15 @@ const SOCKET_MS = 30_000;
 export function emailChannel(deps: AttemptDeps, settings: EmailSettings): AlertChannel {
   const { name, host, port } = settings;
   const what = `${name} (${host}:${port})`;
+  // 20 MB of memory that only this channel is for; and now, since the files of a service may be replaced while it runs.
+  const library = import('nodemailer');
+  library.catch(() => {});
   return {
     name,
     async send(notice, signal) {
       const ca = settings.caFile === undefined ? undefined : await readAuthority(settings.caFile, name);
-      await attempts(deps, what, (limit) => sendOnce(settings, ca, notice, what, limit), signal);
+      const { createTransport } = await library;
+      await attempts(deps, what, (limit) => sendOnce(createTransport, { settings, ca, what }, notice, limit), signal);
     },
   };
 }
@@ -49,7 +52,12 @@ async function readAuthority(path: string, channel: string): Promise<Buffer> {
   }
 }
 
-async function sendOnce(settings: EmailSettings, ca: Buffer | undefined, notice: Notice, what: string, signal: AbortSignal): Promise<void> {
+async function sendOnce(
+  createTransport: typeof import('nodemailer').createTransport,
+  { settings, ca, what }: { readonly settings: EmailSettings; readonly ca: Buffer | undefined; readonly what: string },
+  notice: Notice,
+  signal: AbortSignal,
+): Promise<void> {
   const { host, port, tls, login, from, to } = settings;
   const transport = createTransport({
     host,

@@ -2,7 +2,7 @@ import type * as z from 'zod';
 import type { Redact } from '../config/secret.ts';
 import { catalogue, isJetbackupError, messageOf } from '../core/errors.ts';
 import type { CheckOutcome, VerifyResult } from '../operations/verify.ts';
-import { type JunitCase, junitReport } from '../report/junit.ts';
+import type { JunitCase, JunitSuite } from '../report/junit.ts';
 import { errorBody } from './json.ts';
 import type { VerifyDocument } from './json-verify.ts';
 import { bytesText, type Colors, durationText, instantText, tableText } from './text.ts';
@@ -41,14 +41,12 @@ export function verifyExitCode(done: readonly Verified[]): number {
   return isJetbackupError(untold.error) ? untold.error.exitCode : catalogue.bug.exit;
 }
 
-export function verifyJunit(done: readonly Verified[], timestamp: string, redact: Redact): string {
-  return junitReport(
-    done.map((one) => ({
-      name: `${one.database} ${one.kind === 'told' ? one.result.backup : (one.backup ?? 'no backup')}`,
-      timestamp: one.kind === 'told' ? one.result.run.startedAt : timestamp,
-      cases: one.kind === 'told' ? one.result.checks.map((check) => caseOf(check, redact)) : [errorCase(one.error, redact)],
-    })),
-  );
+export function verifySuites(done: readonly Verified[], timestamp: string, redact: Redact): JunitSuite[] {
+  return done.map((one) => ({
+    name: `${one.database} ${one.kind === 'told' ? one.result.backup : (one.backup ?? 'no backup')}`,
+    timestamp: one.kind === 'told' ? one.result.run.startedAt : timestamp,
+    cases: one.kind === 'told' ? one.result.checks.map((check) => caseOf(check, redact)) : [errorCase(one.error, redact)],
+  }));
 }
 
 function caseOf({ id, status, message, ms, hint, findings }: CheckOutcome, redact: Redact): JunitCase {
