@@ -1,28 +1,46 @@
-import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { rolldown } from 'rolldown';
 import { $ } from 'zx';
+import { licensesOf } from './licenses.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 
 /**
- * Compiles src into dist. Throws what the compiler says, and then leaves the last good build as it is; files that come
- * out the same are not touched, so that a build disturbs nobody who is running an equal one.
+ * Stay in node_modules: what few commands load and is most of the weight (the container client, the S3 client), and the logger, which
+ * finds files of its own beside itself.
+ */
+const external = [/^testcontainers($|\/)/, /^@aws-sdk\//, /^@smithy\//, /^pino(-pretty)?$/, 'pg-native'];
+
+/** The oldest Node.js that is supported. */
+const transform = { target: 'node22.22' };
+
+/**
+ * Checks src and bundles it into dist: a few dozen files instead of seven hundred, which halves the time that a command takes to
+ * start. Throws what the compiler says, and then leaves the last good build as it is; files that come out the same are not touched,
+ * so that a build disturbs nobody who is running an equal one.
  */
 export async function build(): Promise<void> {
   const draft = path.join(root, `.tmp/dist-${process.pid}`);
   try {
-    const compiler = path.join(root, 'node_modules/.bin/tsc');
-    const { exitCode, stdout } = await $({
+    const checked = await $({
       cwd: root,
       nothrow: true,
       quiet: true,
-    })`${compiler} --project tsconfig.build.json --outDir ${draft}`;
-    if (exitCode !== 0) throw new Error(`the build failed:\n${stdout}`);
+    })`${path.join(root, 'node_modules/.bin/tsc')} --project tsconfig.build.json`;
+    if (checked.exitCode !== 0) throw new Error(`the build failed:\n${checked.stdout}`);
 
-    const main = path.join(draft, 'src/main.js');
-    if (!(await readFile(main, 'utf8')).startsWith('#!/usr/bin/env node\n')) {
-      throw new Error('the build failed: src/main.ts must start with #!/usr/bin/env node');
-    }
+    const bundle = await rolldown({ cwd: root, input: 'src/main.ts', platform: 'node', external, transform, logLevel: 'warn' });
+    const { output } = await bundle.write({ dir: draft, format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' });
+    await bundle.close();
+    const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
+    await writeFile(path.join(draft, 'LICENSES.txt'), await licensesOf(modules));
+
+    const main = path.join(draft, 'main.js');
+    const text = await readFile(main, 'utf8');
+    if (!text.startsWith('#!/usr/bin/env node\n')) throw new Error('the build failed: src/main.ts must start with #!/usr/bin/env node');
+    // It is to tell an old Node.js what it needs, which none can that does not get past an import.
+    if (/^import\b(?!\()/m.test(text)) throw new Error('the build failed: src/main.ts must import nothing but dynamically');
     await chmod(main, 0o755);
     await replaceChanged(draft, path.join(root, 'dist'));
   } finally {
@@ -38,8 +56,9 @@ async function replaceChanged(draft: string, dist: string): Promise<void> {
     await mkdir(path.dirname(path.join(dist, file)), { recursive: true });
     await rename(path.join(draft, file), path.join(dist, file));
   }
-  for (const file of await filesBelow(dist)) {
-    if (!made.includes(file)) await rm(path.join(dist, file), { force: true });
+  for (const entry of await readdir(dist)) {
+    if (!made.some((file) => file === entry || file.startsWith(`${entry}${path.sep}`)))
+      await rm(path.join(dist, entry), { recursive: true });
   }
 }
 

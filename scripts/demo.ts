@@ -84,7 +84,7 @@ async function demo(signal: AbortSignal): Promise<void> {
 
   begin('Building jetbackup');
   const built = await timed(build);
-  say(`dist/src/main.js, in ${built.seconds.toFixed(1)} s`);
+  say(`dist/main.js, in ${built.seconds.toFixed(1)} s`);
 
   await using cleanup = new AsyncDisposableStack();
   const folder = await mkdtemp(path.join(tmpdir(), 'jetbackup-demo-'));
@@ -114,7 +114,7 @@ async function demo(signal: AbortSignal): Promise<void> {
   const home = path.join(folder, 'jetadmin-backup');
   await mkdir(bin);
   await mkdir(home);
-  await symlink(path.join(root, 'dist/src/main.js'), path.join(bin, 'jetbackup'));
+  await symlink(path.join(root, 'dist/main.js'), path.join(bin, 'jetbackup'));
   const settings = { ...server.sandbox, DATABASE_URL: server.url(DATABASE), JETBACKUP_REPOSITORY: `file://${repository}` };
   const jetbackup = commandLine({ bin, home, clientTools: server.clientTools, settings, signal });
 

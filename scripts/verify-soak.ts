@@ -26,7 +26,7 @@ import { fetchRegressionSuite } from './fixtures/regression-suite.ts';
 import { loadTorture } from './fixtures/torture.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
-const CLI = path.join(ROOT, 'dist/src/main.js');
+const CLI = path.join(ROOT, 'dist/main.js');
 const IMAGE = 'jetbackup-verify-soak';
 
 const databases = ['jetadmin', 'torture', 'regression'] as const;

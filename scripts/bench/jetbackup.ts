@@ -9,7 +9,7 @@ import type { Repository } from './repositories.ts';
 import type { BenchServer } from './server.ts';
 
 /** The command line as `npm run build` made it. */
-const CLI = path.resolve(import.meta.dirname, '../../dist/src/main.js');
+const CLI = path.resolve(import.meta.dirname, '../../dist/main.js');
 
 export interface Setup {
   readonly server: BenchServer;

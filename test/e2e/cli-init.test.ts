@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { documents, ErrorDocument } from '../../src/cli/json.ts';
 import { type CliFolder, makeCliFolder } from '../support/cli.ts';
 
-const program = join(import.meta.dirname, '../../dist/src/main.js');
+const program = join(import.meta.dirname, '../../dist/main.js');
 const PASSWORD = 'p:a\\ss w0rd@#';
 const DATABASE_URL = `postgres://app:${encodeURIComponent(PASSWORD)}@db.invalid:5433/shop?sslmode=require`;
 
