@@ -14,7 +14,7 @@ export async function madeReady<T>(
     return await make();
   } catch (error) {
     const deps = composed.runDeps(output.progress.report);
-    for (const database of databases) await context.operations.recordFailedStart(deps, { operation, database }, error);
+    for (const database of databases) await context.operations.recordFailedStart(deps, { operation, database }, error, context.signal);
     throw error;
   }
 }

@@ -146,9 +146,10 @@ export async function recordFailedStart(
   deps: RunDeps,
   { operation, database }: Pick<RunRecord, 'operation' | 'database'>,
   error: unknown,
+  signal: AbortSignal,
 ): Promise<void> {
   try {
-    await openRepository(deps, AbortSignal.timeout(CLEANUP_MS));
+    await openRepository(deps, AbortSignal.any([signal, AbortSignal.timeout(CLEANUP_MS)]));
   } catch {
     // Why there is none, or none that answers, is told by whatever looks at it next.
     return;
