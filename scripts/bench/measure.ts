@@ -148,7 +148,8 @@ async function watch(
           .filter(({ path: file }) => !meant(file))
           .forEach(note);
       // Written, closed and kept is scratch as well.
-      for (const folder of folders) (await filesIn(folder)).filter(({ bytes }) => bytes >= SCRATCH_BYTES).forEach(note);
+      for (const folder of folders)
+        (await filesIn(folder)).filter(({ path: file, bytes }) => bytes >= SCRATCH_BYTES && !meant(file)).forEach(note);
     }
     await sleep(POLL_MS, undefined, { signal }).catch(() => {});
   }

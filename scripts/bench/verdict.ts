@@ -98,6 +98,9 @@ export function judgeNoise(results: readonly LineResult[]): readonly Verdict[] {
     });
 }
 
+/** Scratch files that are named. */
+const SHOWN = 10;
+
 /** Memory and scratch files over all of jetbackup's own runs: the worst of them counts, not the median. */
 export function judgeResources(results: readonly LineResult[]): readonly Verdict[] {
   const ours = results.filter(({ id, runs }) => id.includes('jetbackup') && runs.length > 0);
@@ -109,6 +112,7 @@ export function judgeResources(results: readonly LineResult[]): readonly Verdict
   const scratch = new Set(
     ours.flatMap(({ title, runs }) => runs.flatMap((run) => run.scratch.map(({ path, bytes }) => `${path}, ${bytes} bytes (${title})`))),
   );
+  const more = scratch.size > SHOWN ? [`and ${scratch.size - SHOWN} more`] : [];
   return [
     {
       target: `peak memory of jetbackup's own process: under ${MEMORY_LIMIT / 1e6} MB`,
@@ -117,7 +121,7 @@ export function judgeResources(results: readonly LineResult[]): readonly Verdict
     },
     {
       target: 'scratch files of more than 1 MiB: none',
-      measured: scratch.size === 0 ? 'none' : [...scratch].join('\n'),
+      measured: scratch.size === 0 ? 'none' : [...[...scratch].slice(0, SHOWN), ...more].join('\n'),
       result: verdictOf(scratch.size === 0),
     },
   ];
