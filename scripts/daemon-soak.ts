@@ -1,6 +1,7 @@
 /**
- * `node scripts/daemon-soak.ts pair [first|second]` and `node --expose-gc scripts/daemon-soak.ts runs`: shows over a longer time what
- * test/e2e/daemon.test.ts shows in three minutes. Needs Docker, and `npm run build` for `pair`.
+ * `node scripts/daemon-soak.ts pair [first|second]` and `MALLOC_ARENA_MAX=2 node --expose-gc scripts/daemon-soak.ts runs`: shows over a
+ * longer time what test/e2e/daemon.test.ts shows in three minutes. Needs Docker, and `npm run build` for `pair`. The variable is what
+ * docs/systemd/jetbackup.service sets.
  *
  *   pair   ten minutes (SOAK_MINUTES) of two daemons with a per-minute schedule against a PostgreSQL and an S3 server, one or the other
  *          killed with SIGKILL every 20 to 40 s (SOAK_SEED): no double run, no missed slot, no orphan, and every backup restores

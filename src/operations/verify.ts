@@ -88,6 +88,8 @@ interface Examination {
 async function examine(deps: VerifyDeps, input: VerifyInput, { run, found, repository }: Examination, signal: AbortSignal): Promise<void> {
   const { restorer, sandboxes } = deps;
   const record = recorder(deps, found);
+  // The repository was opened, and a note left that keeps the backup: a restore does both.
+  run.add({ phase: 'find', ms: run.elapsedMs() });
   // Neither is part of what a restore would take.
   await aside(deps, found, async () => {
     for (const text of await sandboxes.sweep(signal)) deps.log({ type: 'note', text: `removed what a killed run left: ${text}` });

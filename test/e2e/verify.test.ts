@@ -107,6 +107,7 @@ describe('jetbackup verify', () => {
       expect(Math.abs(sum / rto - 1)).toBeLessThan(0.02);
       expect(rto).toBeLessThan(wallSeconds);
       const phases = [
+        'find',
         'locate',
         'provision',
         'globals',
