@@ -24,6 +24,8 @@ export default defineConfig({
           environment: 'node',
           setupFiles,
           testTimeout: 10_000,
+          // By default one core is left to others, which is half of a small machine.
+          maxWorkers: '100%',
           sequence: { groupOrder: 0 },
         },
       },
