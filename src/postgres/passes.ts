@@ -44,18 +44,29 @@ export interface Stage {
 /**
  * One run for all, but where a partitioned index gets its parts. A parallel pg_restore attaches one beside a foreign key that it checks:
  * each waits for a lock of the other (the check reads all indexes of the partitions), and the server ends one of them with
- * `deadlock detected`. So first all indexes, then each part to its whole, then the rest.
+ * `deadlock detected`. So first the indexes, then each part to its whole, then the rest: with it what depends on something of the rest, as
+ * the index of a materialized view that pg_dump makes only after the key by which it groups.
  */
 export function stagesOf(entries: readonly ArchiveEntry[], postData: readonly number[]): readonly Stage[] {
-  const descOf = new Map(entries.map(({ dumpId, desc }) => [dumpId, desc]));
-  const isOf = (...descs: string[]) => postData.filter((id) => descs.includes(descOf.get(id) ?? ''));
-  const [indexes, attached] = [isOf('INDEX', 'CONSTRAINT'), isOf('INDEX ATTACH')];
-  if (attached.length === 0) return [{ ids: postData, isSerial: false }];
-  const before = new Set([...indexes, ...attached]);
+  const wanted = new Set(postData);
+  const byId = new Map(entries.flatMap((entry) => (wanted.has(entry.dumpId) ? [[entry.dumpId, entry] as const] : [])));
+  // In the archive's order: what an entry depends on stands before it.
+  const takeAfter = (done: ReadonlySet<number>, ...descs: string[]) => {
+    const taken = new Set(done);
+    for (const id of postData) {
+      const entry = byId.get(id);
+      if (entry === undefined || !descs.includes(entry.desc)) continue;
+      if (entry.dependencies.every((needed) => !wanted.has(needed) || taken.has(needed))) taken.add(id);
+    }
+    return taken;
+  };
+  const indexes = takeAfter(new Set(), 'INDEX', 'CONSTRAINT');
+  const attached = takeAfter(indexes, 'INDEX ATTACH');
+  if (attached.size === indexes.size) return [{ ids: postData, isSerial: false }];
   return [
-    { ids: indexes, isSerial: false },
-    { ids: attached, isSerial: true },
-    { ids: postData.filter((id) => !before.has(id)), isSerial: false },
+    { ids: postData.filter((id) => indexes.has(id)), isSerial: false },
+    { ids: postData.filter((id) => attached.has(id) && !indexes.has(id)), isSerial: true },
+    { ids: postData.filter((id) => !attached.has(id)), isSerial: false },
   ];
 }
 

@@ -78,13 +78,16 @@ describe('planPasses', () => {
       entry(44, 'INDEX ATTACH', 't_1_i', 'post-data', [40]),
       entry(45, 'COMMENT', 'INDEX i', 'post-data', [40]),
       entry(46, 'EVENT TRIGGER', 'e', 'post-data', [], null),
+      // Grouped by the key of t, so that pg_dump makes it only after that.
+      entry(47, 'MATERIALIZED VIEW', 'totals', 'post-data', [43]),
+      entry(48, 'INDEX', 'totals_id', 'post-data', [47]),
     ];
     const stages = (all: readonly ArchiveEntry[]) => stagesOf(all, planPasses(all, {}).postData);
     expect(stages(entries)).toEqual([{ ids: [11, 40, 41, 42], isSerial: false }]);
     expect(stages([...entries, ...more])).toEqual([
       { ids: [40, 43], isSerial: false },
       { ids: [44], isSerial: true },
-      { ids: [11, 41, 42, 45, 46], isSerial: false },
+      { ids: [11, 41, 42, 45, 46, 47, 48], isSerial: false },
     ]);
   });
 
