@@ -45,7 +45,6 @@ async function gone(directory: string, pids: readonly number[], signal: NodeJS.S
   return true;
 }
 
-/** By the working directory, which tells the process for certain; a number that a file names may be another's by now. */
 async function serversIn(directory: string, deps: ProcessDeps): Promise<number[]> {
   const names = await readdir('/proc').catch(() => undefined);
   if (names === undefined) return await serverOf(join(directory, 'data'), deps.processes);
@@ -53,8 +52,7 @@ async function serversIn(directory: string, deps: ProcessDeps): Promise<number[]
   for (const name of names) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      const cwd = (await readlink(`/proc/${name}/cwd`)).replace(/ \(deleted\)$/, '');
-      if (cwd !== directory && !cwd.startsWith(`${directory}/`)) continue;
+      if (!(await worksIn(name, directory))) continue;
       // Somebody's shell may stand there, too.
       if (!PROGRAMS.includes((await readFile(`/proc/${name}/comm`, 'utf8')).trim())) continue;
       if ((await startOf(Number(name))) !== undefined) found.push(Number(name));
@@ -63,6 +61,24 @@ async function serversIn(directory: string, deps: ProcessDeps): Promise<number[]
     }
   }
   return found;
+}
+
+/**
+ * By the working directory, which tells the process for certain; a number that a file names may be another's by now. Where the system
+ * hides it (from root without CAP_SYS_PTRACE, as in most containers, that of another user's process), by the data directory in its
+ * arguments: a server that ends so takes its own processes along.
+ */
+async function worksIn(pid: string, directory: string): Promise<boolean> {
+  try {
+    const cwd = (await readlink(`/proc/${pid}/cwd`)).replace(/ \(deleted\)$/, '');
+    return cwd === directory || cwd.startsWith(`${directory}/`);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error;
+    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
+    return words.some(
+      (word, index) => word.startsWith(`--pgdata=${directory}/`) || (word === '-D' && words[index + 1]?.startsWith(`${directory}/`)),
+    );
+  }
 }
 
 /** Without /proc: the process that the data directory names, where it is a server of that directory. */
