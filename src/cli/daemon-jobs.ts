@@ -79,19 +79,18 @@ function exclusively<T>(
 /** Whether somebody else's run stands for this due time: asked under the lease, so that it cannot be under way. */
 async function isDone({ context, composed, output }: Session, history: History, { job, dueAt }: Start): Promise<boolean> {
   const { signal } = context;
-  const runs = await history.read(context.clock.now(), signal).then(
-    (past) => past.of(job),
-    (error: unknown) => {
-      signal.throwIfAborted();
-      // This only saves a run that somebody else made: one that is made twice is better than none.
-      output.progress.report({ type: 'warning', text: `whether another instance has done this could not be told: ${messageOf(error)}` });
-      return [];
-    },
-  );
-  if (runs.some(({ result, startedAt }) => result === 'succeeded' && startedAt.epochMilliseconds >= dueAt.epochMilliseconds)) return true;
-  if (job.operation !== 'backup' || job.database === null) return false;
-  // One that was killed between its commit and its record has left a whole backup.
-  return await context.operations.isBackedUpSince(composed.listDeps(), { database: job.database, since: dueAt }, signal);
+  try {
+    const runs = (await history.read(context.clock.now(), signal)).of(job);
+    if (runs.some(({ result, startedAt }) => result === 'succeeded' && startedAt.epochMilliseconds >= dueAt.epochMilliseconds)) return true;
+    if (job.operation !== 'backup' || job.database === null) return false;
+    // One that was killed between its commit and its record has left a whole backup.
+    return await context.operations.isBackedUpSince(composed.listDeps(), { database: job.database, since: dueAt }, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    // This only saves a run that somebody else made: one that is made twice is better than none.
+    output.progress.report({ type: 'warning', text: `whether another instance has done this could not be told: ${messageOf(error)}` });
+    return false;
+  }
 }
 
 /** A heartbeat hears of a failure, and not why: what goes out of the house names nothing. */

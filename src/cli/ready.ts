@@ -7,14 +7,13 @@ import type { Session } from './session.ts';
  */
 export async function madeReady<T>(
   { context, composed, output }: Session,
-  { operation, databases }: { readonly operation: RunRecord['operation']; readonly databases: readonly string[] },
+  runs: { readonly operation: RunRecord['operation']; readonly databases: readonly string[] },
   make: () => Promise<T>,
 ): Promise<T> {
   try {
     return await make();
   } catch (error) {
-    const deps = composed.runDeps(output.progress.report);
-    for (const database of databases) await context.operations.recordFailedStart(deps, { operation, database }, error, context.signal);
+    await context.operations.recordFailedStart(composed.runDeps(output.progress.report), runs, error, context.signal);
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { RUNS_PREFIX, runOf } from '../catalog/layout.ts';
 import { listRuns, runReader } from '../catalog/run-records.ts';
-import { catalogue } from '../core/errors.ts';
+import { catalogue, type ErrorCode } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import type { Instant } from '../platform/clock.ts';
@@ -45,6 +45,11 @@ const MOST_READ = 4096;
 const AT_ONCE = 16;
 /** Of a kind that never succeeds. */
 const MOST_FAILED = 32;
+/**
+ * What a host lacks. Its failed run says so to whoever looks, and stands for no due time: another host may do it, or this one once it has
+ * what it lacks. The process that failed remembers by itself that it tried.
+ */
+const OF_ITS_HOST: ReadonlySet<ErrorCode> = new Set(['key-missing', 'key-wrong', 'tools-missing', 'sandbox-unavailable']);
 /** A prune leaves a record for each database, one after the other: they are one run. */
 const SAME_RUN_MS = 30_000;
 
@@ -58,7 +63,7 @@ interface Seen extends PastRun {
  * The first reading lists all run records, a later one those of the months that it did not see the end of.
  */
 export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind[]): LastRunsReader {
-  /** Undefined: cannot be read, or is of no kind that matters. */
+  /** Undefined: cannot be read, or stands for no due time. */
   let seen: ReadonlyMap<Id, Seen | undefined> = new Map();
   const readRuns = runReader(store);
   let ids: readonly Id[] = [];
@@ -122,7 +127,7 @@ function inOrder({ kind, runs }: Found): readonly PastRun[] {
 }
 
 function summarize(record: RunRecord | undefined, now: Instant): Seen | undefined {
-  if (record === undefined) return undefined;
+  if (record === undefined || (record.error !== null && OF_ITS_HOST.has(record.error.code))) return undefined;
   const recordedAt = Temporal.Instant.from(record.startedAt);
   const finishedAt = Temporal.Instant.from(record.finishedAt);
   const ahead = recordedAt.epochMilliseconds > now.epochMilliseconds + CLOCK_AHEAD_MS;

@@ -1,11 +1,12 @@
 import { runRecordKey } from '../catalog/layout.ts';
 import { bytesOf } from '../core/bytes.ts';
 import { isJetbackupError, JetbackupError, messageOf } from '../core/errors.ts';
-import { type Id, newId } from '../core/ids.ts';
+import { type DatabaseName, type Id, newId } from '../core/ids.ts';
 import type { Progress } from '../core/progress.ts';
 import type { Phase, Pruned, RunRecord } from '../core/run-record.ts';
 import type { Verification } from '../core/verification.ts';
 import type { Clock, Instant } from '../platform/clock.ts';
+import { within } from '../platform/deadline.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { openRepository } from './repository.ts';
 
@@ -141,18 +142,18 @@ export function startRun(deps: RunDeps, operation: RunRecord['operation'], datab
   };
 }
 
-/** For a run that failed before it could begin, such as for a key whose file is gone: it leaves a record like any other. Never throws. */
+/** For runs that failed before they could begin, such as for a key whose file is gone: they leave records like any other. Never throws. */
 export async function recordFailedStart(
   deps: RunDeps,
-  { operation, database }: Pick<RunRecord, 'operation' | 'database'>,
+  { operation, databases }: { readonly operation: RunRecord['operation']; readonly databases: readonly DatabaseName[] },
   error: unknown,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await openRepository(deps, AbortSignal.any([signal, AbortSignal.timeout(CLEANUP_MS)]));
+    await within(deps.clock, CLEANUP_MS, (limit) => openRepository(deps, limit), { signal });
   } catch {
     // Why there is none, or none that answers, is told by whatever looks at it next.
     return;
   }
-  await startRun(deps, operation, database, newId(deps.clock.now())).failed(error, { backup: null });
+  for (const database of databases) await startRun(deps, operation, database, newId(deps.clock.now())).failed(error, { backup: null });
 }

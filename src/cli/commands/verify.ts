@@ -8,6 +8,7 @@ import type { Choice } from '../../operations/verify-choice.ts';
 import type { SandboxChoice } from '../context.ts';
 import { writeNewFile } from '../output-file.ts';
 import { parseJobs } from '../parse-jobs.ts';
+import { madeReady } from '../ready.ts';
 import { help, type Registry } from '../registry.ts';
 import { configuredDatabases, type Outcome, redactorOf, repositoryDatabase, type Session } from '../session.ts';
 import { runHistory } from '../verification-history.ts';
@@ -86,7 +87,9 @@ async function runVerify(session: Session, when: string | undefined, options: Ve
     profile: options.profile ?? config.verify.profile,
     jobs: options.jobs ?? config.restore.jobs ?? context.defaultJobs,
   };
-  const deps = await composed.verifyDeps(output.progress.report, ask, sandbox);
+  const deps = await madeReady(session, { operation: 'verify', databases }, () =>
+    composed.verifyDeps(output.progress.report, ask, sandbox),
+  );
   const done = await verifyEach(session, deps, verifying);
   const unwritten = options.junit === undefined ? undefined : await writeReport(session, options.junit, done, redact);
   return {

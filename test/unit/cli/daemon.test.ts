@@ -76,6 +76,7 @@ type Beat = readonly [string, string];
 
 interface Given {
   readonly operations?: World['operations'];
+  readonly composed?: World['composed'];
   readonly runs?: readonly PastRun[] | Error;
   readonly heartbeats?: readonly Heartbeat[];
   readonly operation?: Job['operation'];
@@ -95,7 +96,15 @@ function startOf(operation: Job['operation']): Start {
   const cron = parseCron('0 2 * * *');
   if ('problems' in cron) throw new Error('it is one');
   const job: Job = {
-    ...{ id: `${operation}:shop`, operation, database: 'shop', cron, zone: 'UTC', jitterMs: 0, catchUpMs: undefined },
+    ...{
+      id: `${operation}:shop`,
+      operation,
+      database: operation === 'prune' ? null : 'shop',
+      cron,
+      zone: 'UTC',
+      jitterMs: 0,
+      catchUpMs: undefined,
+    },
     retry: { attempts: 0, backoffMs: 60_000, windowMs: 0 },
   };
   return { job, dueAt: DUE, why: 'due', attempt: 1 };
@@ -122,6 +131,7 @@ async function runJob(
       remembering: () => ({ store: {} }) as never,
       listDeps: () => ({ store: {} }) as never,
       close: () => void did.push('closed'),
+      ...given.composed,
     },
     operations: {
       createHistory: () => ({
@@ -256,10 +266,59 @@ describe('a job of the daemon', () => {
     expect(lines.find(({ level }) => level === 'warn')?.['msg']).toMatch(/^whether another instance has done this could not be told: runs/);
   });
 
-  it('that prunes is kept apart under a lease of its own, which those by hand do not take', async () => {
-    const pruned = { databases: [], run: runRecord('prune') };
-    const { did } = await runJob({ operation: 'prune', operations: { prune: async () => pruned as never } });
-    expect(did[0]).toBe('lease of scheduled-prune shop, each 24 h');
+  it('is done as well where a key that tells whose backups these are cannot be read, or a backup cannot be looked at', async () => {
+    const missing = new JetbackupError('key-missing', 'the signing key cannot be read');
+    const noKey = await runJob({
+      composed: {
+        listDeps: () => {
+          throw missing;
+        },
+      },
+    });
+    const noLook = await runJob({ operations: { isBackedUpSince: async () => Promise.reject(missing) } });
+    for (const { outcome, did } of [noKey, noLook]) {
+      expect(outcome).toEqual({ result: 'succeeded', retryable: false });
+      expect(did).toContain('backup');
+    }
+  });
+
+  it.each(['backup', 'verify'] as const)('%s that cannot begin is on record, and told to heartbeats', async (operation) => {
+    const missing = new JetbackupError('key-missing', 'the key cannot be read');
+    const { beats, heartbeats } = listening();
+    const recorded: unknown[] = [];
+    // The daemon itself asks for each once when it starts.
+    const thenMissing = () => {
+      let asked = 0;
+      return async () => {
+        asked += 1;
+        if (asked === 1) return {} as never;
+        throw missing;
+      };
+    };
+    const { outcome } = await runJob({
+      ...{ operation, heartbeats, composed: { backupDeps: thenMissing(), verifyDeps: thenMissing(), runDeps: () => ({}) as never } },
+      operations: { recordFailedStart: async (_deps, runs, error) => void recorded.push([runs, error]) },
+    });
+    expect(outcome).toEqual({ result: 'failed', retryable: false });
+    expect(recorded).toEqual([[{ operation, databases: ['shop'] }, missing]]);
+    expect(beats.map(([beat]) => beat)).toEqual(['start', 'fail']);
+  });
+
+  it('that prunes is kept apart under a lease of its own, and waits for a prune by hand', async () => {
+    let tries = 0;
+    const prune = async () => {
+      tries += 1;
+      if (tries === 1) throw locked;
+      return { databases: [], runRecords: 0, uploads: 0 };
+    };
+    const { did, outcome } = await runJob({
+      operation: 'prune',
+      operations: { prune },
+      composed: { pruneDeps: async () => ({}) as never },
+    });
+    expect(did[0]).toBe('lease of scheduled-prune null, each 24 h');
+    expect(tries).toBe(2);
+    expect(outcome).toEqual({ result: 'succeeded', retryable: false });
   });
 
   it('whose backup is there although its run was killed before it could record it is not done again', async () => {

@@ -2,6 +2,7 @@ import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it } from 'vitest';
 import { runRecordKey } from '../../../src/catalog/layout.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
+import type { ErrorCode } from '../../../src/core/errors.ts';
 import type { RunRecord } from '../../../src/core/run-record.ts';
 import { createLastRunsReader, type LastRuns, type RunKind } from '../../../src/operations/last-runs.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
@@ -33,7 +34,7 @@ function record(startedAt: string, rest: Partial<RunRecord> = {}): RunRecord {
     ...rest,
   };
 }
-const failure = (code: 'storage-unreachable' | 'damaged'): Partial<RunRecord> => ({
+const failure = (code: ErrorCode): Partial<RunRecord> => ({
   result: 'failed',
   error: { code, message: 'm', hint: null },
 });
@@ -59,6 +60,15 @@ const now = Temporal.Instant.from('2026-11-25T12:00:00Z');
 const starts = (last: LastRuns, kind: RunKind) => last.of(kind).map(({ startedAt, result }) => `${startedAt} ${result}`);
 
 describe('the last runs of each job', () => {
+  it.each(['key-missing', 'key-wrong', 'tools-missing', 'sandbox-unavailable'] as const)(
+    'are none that failed for what its host lacks (%s): another host may do it, or the same one afterwards',
+    async (code) => {
+      const { store } = await repository(record('2026-11-24T02:00:00Z'), record('2026-11-25T02:00:00Z', failure(code)));
+      const last = await createLastRunsReader(store, [backup]).read(now, signal);
+      expect(starts(last, backup)).toEqual(['2026-11-24T02:00:00Z succeeded']);
+    },
+  );
+
   it('are its last success and what failed after it, oldest first, with whether trying again may help', async () => {
     const { store } = await repository(
       record('2026-11-22T02:00:00Z'),

@@ -22,7 +22,7 @@ describe('a run that fails', () => {
   it('before it could begin leaves a record like any other', async () => {
     const { store, deps } = place();
     await initRepository(deps, { recoveryText: '' }, signal);
-    await recordFailedStart(deps, { operation: 'backup', database: 'shop' }, missing, signal);
+    await recordFailedStart(deps, { operation: 'backup', databases: ['shop'] }, missing, signal);
     const [key] = (await Array.fromAsync(store.list('runs/'))).map((one) => one.key);
     const id = key?.split('/').at(-1)?.replace('.json', '') ?? '';
     expect(key).toBe(runRecordKey(id));
@@ -34,7 +34,7 @@ describe('a run that fails', () => {
 
   it('leaves none where there is no repository: it would begin one under a mount point', async () => {
     const empty = place();
-    await recordFailedStart(empty.deps, { operation: 'backup', database: 'shop' }, missing, signal);
+    await recordFailedStart(empty.deps, { operation: 'backup', databases: ['shop'] }, missing, signal);
     const run = startRun(empty.deps, 'backup', 'shop', '20261125T020000Z-k3f9qa');
     const gone = new JetbackupError('repository-missing', 'memory: holds no repository');
     expect(await run.failed(gone, { backup: null })).toBe(gone);
