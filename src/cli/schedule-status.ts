@@ -24,12 +24,12 @@ export function scheduleOf(config: Config, { database, history }: DatabaseStatus
     const ran = history.lastRuns[operation]?.startedAt;
     const isOver = last !== undefined && now.epochMilliseconds - last.epochMilliseconds > PATIENCE_MS + jitterMs;
     const isCovered = last === undefined || (ran !== undefined && ran.epochMilliseconds >= last.epochMilliseconds);
-    const wasThere = history.lastGoodBackup !== undefined && last !== undefined && hadBegun(history.backups, last);
+    const wasThere = history.lastGoodBackup !== undefined && last !== undefined && hadBegun(history.tally.backups, last);
     return [{ operation, lastDue: last, next, overdue: isOver && !isCovered && wasThere }];
   });
 }
 
 /** Whether there was a backup before: a schedule that was written down yesterday was not missed last month. */
-function hadBegun(backups: DatabaseStatus['history']['backups'], due: Instant): boolean {
+function hadBegun(backups: DatabaseStatus['history']['tally']['backups'], due: Instant): boolean {
   return backups.some(({ at }) => at < due.epochMilliseconds);
 }

@@ -2,6 +2,7 @@ import { Temporal } from 'temporal-polyfill';
 import { idInstant, listCommitted } from '../catalog/catalog.ts';
 import { listRuns, runReader } from '../catalog/run-records.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
+import type { RunRecord } from '../core/run-record.ts';
 import type { ObjectStore } from '../storage/store.ts';
 
 /** How far back the worst gap is looked for, ms: 30 days. */
@@ -23,44 +24,78 @@ export interface MadeBackup {
   readonly at: number;
 }
 
+/** What run records tell of the backups of one database, whatever retention has left of them since. */
+export interface BackupTally {
+  /** Those that succeeded in the window, by the start of their run, and the last before it that was not found bad; newest first. */
+  readonly backups: readonly MadeBackup[];
+  /** What the last verification of each that came to a result found: whether it is good. */
+  readonly verdicts: ReadonlyMap<Id, boolean>;
+  /** Whether older records can add nothing to `backups`. */
+  readonly isWhole: boolean;
+  /** Records come newest first: what was found of a backup is known before the backup itself. */
+  add(record: RunRecord): void;
+}
+
+export function tallyBackups(now: Temporal.Instant): BackupTally {
+  const since = now.epochMilliseconds - GAP_WINDOW_MS;
+  const backups: MadeBackup[] = [];
+  const verdicts = new Map<Id, boolean>();
+  let isWhole = false;
+  return {
+    backups,
+    verdicts,
+    get isWhole() {
+      return isWhole;
+    },
+    add({ operation, result, backup, startedAt, verification }) {
+      const outcome = verification?.outcome ?? null;
+      if (backup !== null && outcome !== null && !verdicts.has(backup)) verdicts.set(backup, outcome === 'proven');
+      if (operation !== 'backup' || result !== 'succeeded') return;
+      const at = Temporal.Instant.from(startedAt).epochMilliseconds;
+      const isBefore = at < since;
+      if (isBefore && (isWhole || (backup !== null && verdicts.get(backup) === false))) return;
+      backups.push({ backup, at });
+      isWhole ||= isBefore;
+    },
+  };
+}
+
 /**
  * How old the data would have been at worst, had it been lost. By run records and not by what still lies in the repository: what
- * retention has thinned out was there when it would have been needed. A backup counts from the start of its run, which is before
- * its snapshot instant, unless its last verification found it bad; `failed` is one that has just been found so. One GET for each run of
- * the last 30 days, and a listing of the database's folder. Throws what the store throws.
+ * retention has thinned out was there when it would have been needed. `there` are those that are, with the record or without it. A backup
+ * counts from the start of its run, which is before its snapshot instant, unless its last verification found it bad.
+ */
+export function recoveryFiguresOf(
+  { backups, verdicts }: Pick<BackupTally, 'backups' | 'verdicts'>,
+  there: readonly MadeBackup[],
+  now: Temporal.Instant,
+): RecoveryFigures {
+  const good = [...backups, ...there].filter(({ backup }) => backup === null || verdicts.get(backup) !== false);
+  return gapsOf(
+    good.map(({ at }) => at),
+    now.epochMilliseconds,
+  );
+}
+
+/**
+ * The same for whoever has read nothing yet; `failed` is a backup that has just been found bad. One GET for each run of the last 30 days
+ * and those before them back to a good backup, and a listing of the database's folder. Throws what the store throws.
  */
 export async function recoveryFigures(
   store: ObjectStore,
   { database, failed, now }: { readonly database: DatabaseName; readonly failed: Id | undefined; readonly now: Temporal.Instant },
   signal: AbortSignal,
 ): Promise<RecoveryFigures> {
-  const since = now.epochMilliseconds - GAP_WINDOW_MS;
-  const isWithin = (id: Id) => idInstant(id).epochMilliseconds >= since;
-  const made: MadeBackup[] = [];
-  for await (const { id } of listCommitted(store, database, signal)) {
-    if (!isWithin(id)) made.push({ backup: id, at: idInstant(id).epochMilliseconds });
-  }
-  const verdicts = new Map<Id, boolean>();
+  const there: MadeBackup[] = [];
+  for await (const { id } of listCommitted(store, database, signal)) there.push({ backup: id, at: idInstant(id).epochMilliseconds });
+  const tally = tallyBackups(now);
   const readRuns = runReader(store);
-  const runs = (await listRuns(store, signal)).filter(isWithin);
-  for (let next = 0; next < runs.length; next += AT_ONCE) {
-    const records = await readRuns(runs.slice(next, next + AT_ONCE), signal);
-    for (const record of records) {
-      if (record?.database !== database) continue;
-      const { operation, result, backup, startedAt, verification } = record;
-      if (operation === 'backup' && result === 'succeeded') {
-        made.push({ backup, at: Temporal.Instant.from(startedAt).epochMilliseconds });
-      }
-      const outcome = verification?.outcome ?? null;
-      if (backup !== null && outcome !== null) verdicts.set(backup, outcome === 'proven');
-    }
+  const runs = (await listRuns(store, signal)).toReversed();
+  for (let next = 0; next < runs.length && !tally.isWhole; next += AT_ONCE) {
+    for (const record of await readRuns(runs.slice(next, next + AT_ONCE), signal)) if (record?.database === database) tally.add(record);
   }
-  if (failed !== undefined) verdicts.set(failed, false);
-  const good = made.filter(({ backup }) => backup === null || verdicts.get(backup) !== false);
-  return gapsOf(
-    good.map(({ at }) => at),
-    now.epochMilliseconds,
-  );
+  const verdicts = failed === undefined ? tally.verdicts : new Map([...tally.verdicts, [failed, false]]);
+  return recoveryFiguresOf({ backups: tally.backups, verdicts }, there, now);
 }
 
 /**

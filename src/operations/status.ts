@@ -4,7 +4,7 @@ import type { RecoveryPoint } from '../../retention/points.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { Instant } from '../platform/clock.ts';
 import { judgeObjectives, type Objectives, type Point, secondsSince, type Verdict } from './objectives.ts';
-import { gapsOf } from './recovery-gap.ts';
+import { recoveryFiguresOf } from './recovery-gap.ts';
 import { type DatabaseSurvey, type RetentionDeps, type RetentionInput, surveyRetention } from './retention.ts';
 import { forecastRto, type RtoForecast } from './rto-forecast.ts';
 import { comparableRuns, type DatabaseHistory, type RtoSummary, readHistory, summarizeRto } from './verification-history.ts';
@@ -107,15 +107,15 @@ function statusOf(
     const at = Temporal.Instant.fromEpochMilliseconds(point.instant);
     return { id: point.id, at, ageSeconds: secondsSince(at, now) };
   };
-  const bad = badBackups(usable, history);
-  // Run records tell of what retention has thinned out; a backup whose record is missing was there all the same.
-  const recorded = history.backups.filter(({ backup }) => backup === null || !bad.has(backup)).map(({ at }) => at);
-  const instants = [...recorded, ...good.map(({ instant }) => instant)];
+  // A signed proof outweighs a record. One that says nothing leaves it to the record.
+  const proofs = usable.flatMap(({ id, proof }) => (proof === 'unproven' ? [] : [[id, proof === 'proven'] as const]));
+  const tally = { backups: history.tally.backups, verdicts: new Map([...history.tally.verdicts, ...proofs]) };
+  const there = usable.map(({ id, instant }) => ({ backup: id, at: instant }));
   const figures = {
     ...{ objectives, now, newest: aged(newestGood) },
     newestProven: aged(usable.findLast(({ proof }) => proof === 'proven')),
     newestFailed: aged(usable.findLast(({ proof }) => proof === 'failed')),
-    worstGapSeconds: gapsOf(instants, now.epochMilliseconds).worstGapSeconds,
+    worstGapSeconds: recoveryFiguresOf(tally, there, now).worstGapSeconds,
     ...rtoFigures(history, good, { objectives, now }),
   };
   return {
@@ -129,16 +129,6 @@ function statusOf(
     collapse: collapse?.pointId === usable.at(-1)?.id ? collapse : undefined,
     verdicts: judgeObjectives({ ...figures, lastVerification: history.verifications[0] }),
   };
-}
-
-/** Those that a proof calls so, and of those that are gone the ones that their last verification did. */
-function badBackups(points: readonly RecoveryPoint[], { verifications }: DatabaseHistory): ReadonlySet<string> {
-  const verdicts = new Map<string, boolean>();
-  for (const { backup, outcome } of verifications.toReversed()) {
-    if (backup !== null && outcome !== null) verdicts.set(backup, outcome === 'proven');
-  }
-  for (const { id, proof } of points) verdicts.set(id, proof !== 'failed');
-  return new Set(Array.from(verdicts, ([id, isGood]) => (isGood ? [] : [id])).flat());
 }
 
 function rtoFigures(

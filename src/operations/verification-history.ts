@@ -7,7 +7,7 @@ import type { CheckRecord, Profile, SandboxKind, Verification } from '../core/ve
 import type { Instant } from '../platform/clock.ts';
 import type { ObjectStore } from '../storage/store.ts';
 import { medianOf, theilSenSlope } from './line-fit.ts';
-import { GAP_WINDOW_MS, type MadeBackup } from './recovery-gap.ts';
+import { type BackupTally, tallyBackups } from './recovery-gap.ts';
 
 /** One step of a verification. Seconds; bytes, and bytes per second, where it moved any. */
 export interface PhaseFigures {
@@ -58,8 +58,8 @@ export interface DatabaseHistory {
   /** The newest of each kind; those that never ran are not there. */
   readonly lastRuns: Readonly<Partial<Record<Operation, LastRun>>>;
   readonly lastGoodBackup: LastRun | undefined;
-  /** Backups of the last 30 days that succeeded, by the start of their run, and the last before them; newest first. */
-  readonly backups: readonly MadeBackup[];
+  /** The backups that were made, and what was found of them. */
+  readonly tally: Pick<BackupTally, 'backups' | 'verdicts'>;
 }
 
 export interface RunHistory {
@@ -83,7 +83,7 @@ export async function readHistory(
   signal: AbortSignal,
 ): Promise<RunHistory> {
   const since = now.toZonedDateTimeISO('UTC').subtract({ months: MONTHS }).epochMilliseconds;
-  const found = new Map(databases.map((database) => [database, emptyHistory(database)] as const));
+  const found = new Map(databases.map((database) => [database, emptyHistory(database, now)] as const));
   const wanted = runs.filter((run) => idInstant(run).epochMilliseconds >= since).toReversed();
   const read = wanted.slice(0, MOST_READ);
   const readRuns = runReader(store);
@@ -92,7 +92,7 @@ export async function readHistory(
     const records = await readRuns(read.slice(next, next + AT_ONCE), signal);
     for (const record of records) {
       const history = record === undefined ? undefined : found.get(record.database);
-      if (record !== undefined && history !== undefined) note(history, record, now.epochMilliseconds - GAP_WINDOW_MS);
+      if (record !== undefined && history !== undefined) note(history, record);
     }
   }
   const unread = wanted[MOST_READ];
@@ -104,23 +104,19 @@ interface Open {
   readonly verifications: VerificationEntry[];
   readonly lastRuns: Partial<Record<Operation, LastRun>>;
   lastGoodBackup: LastRun | undefined;
-  readonly backups: MadeBackup[];
+  readonly tally: BackupTally;
 }
 
-function emptyHistory(database: DatabaseName): Open {
-  return { database, verifications: [], lastRuns: {}, lastGoodBackup: undefined, backups: [] };
+function emptyHistory(database: DatabaseName, now: Instant): Open {
+  return { database, verifications: [], lastRuns: {}, lastGoodBackup: undefined, tally: tallyBackups(now) };
 }
 
 /** Records come newest first. */
-function note(history: Open, record: RunRecord, gapsSince: number): void {
+function note(history: Open, record: RunRecord): void {
   const last = lastRunOf(record);
   history.lastRuns[record.operation] ??= last;
-  if (record.operation === 'backup' && record.result === 'succeeded') {
-    history.lastGoodBackup ??= last;
-    const before = history.backups.at(-1);
-    if (before === undefined || before.at >= gapsSince)
-      history.backups.push({ backup: record.backup, at: last.startedAt.epochMilliseconds });
-  }
+  if (record.operation === 'backup' && record.result === 'succeeded') history.lastGoodBackup ??= last;
+  history.tally.add(record);
   const entry = entryOf(record);
   if (entry !== undefined && history.verifications.length < MOST_VERIFICATIONS) history.verifications.push(entry);
 }

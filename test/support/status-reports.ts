@@ -48,7 +48,14 @@ export function statusIn(database: string, situation: Situation): DatabaseStatus
   return {
     ...{ database, ...shown, newestBytes: situation.newest === undefined ? undefined : { dump: 10 * GiB, stored: 2 * GiB } },
     ...{ backups: 9, storedBytes: 20 * GiB, frozenBy: situation.frozenBy, collapse: situation.collapse },
-    history: { database, verifications, lastRuns: {}, lastGoodBackup: undefined, backups: [], ...situation.history },
+    history: {
+      database,
+      verifications,
+      lastRuns: {},
+      lastGoodBackup: undefined,
+      tally: { backups: [], verdicts: new Map() },
+      ...situation.history,
+    },
     verdicts: judgeObjectives({ ...figures, lastVerification: verifications[0] }),
   };
 }

@@ -22,7 +22,7 @@ function status(backups: readonly string[]): DatabaseStatus {
   return {
     database: 'shop',
     history: {
-      backups: backups.map((text) => ({ backup: null, at: at(text).epochMilliseconds })),
+      tally: { backups: backups.map((text) => ({ backup: null, at: at(text).epochMilliseconds })) },
       lastGoodBackup: run,
       lastRuns: run === undefined ? {} : { backup: run },
     },

@@ -34,28 +34,60 @@ describe('the longest gap', () => {
 });
 
 describe('what run records tell', () => {
-  async function figures(failed?: string) {
-    const store = createMemoryStore({ clock: systemClock });
-    const at = (day: number) => daysAgo(day).toString();
-    await store.put(manifestKey('shop', idAt(at(40))), bytesOf('{}'));
-    for (const day of [20, 15, 10, 5, 1]) {
-      await putRun(store, {
-        ...runRecord('backup'),
-        ...{ id: idAt(at(day)), backup: idAt(at(day)), startedAt: at(day), finishedAt: at(day) },
-      });
-    }
-    const failedAt = (day: number, of: number, outcome: 'failed' | 'proven') =>
-      putRun(store, verificationRecord({ at: at(day), change: { backup: idAt(at(of)) }, verification: { outcome } }));
-    await failedAt(9, 10, 'failed');
-    await failedAt(4.5, 5, 'failed');
-    await failedAt(4, 5, 'proven');
-    const { newest, worstGapSeconds } = await recoveryFigures(store, { database: 'shop', failed, now }, new AbortController().signal);
-    return [newest?.toString(), days(worstGapSeconds)];
+  const at = (day: number) => daysAgo(day).toString();
+  interface Given {
+    /** Days ago: backups that left a record, and those that are still there. */
+    readonly recorded: readonly number[];
+    readonly there?: readonly number[];
+    /** What a verification found, days ago, of the backup of which day. */
+    readonly found?: readonly (readonly [ago: number, of: number, outcome: 'failed' | 'proven'])[];
+    /** Found bad just now. */
+    readonly failed?: number;
   }
+  async function figures({ recorded, there = [], found = [], failed }: Given) {
+    const store = createMemoryStore({ clock: systemClock });
+    for (const day of there) await store.put(manifestKey('shop', idAt(at(day))), bytesOf('{}'));
+    for (const day of recorded) {
+      const id = idAt(at(day));
+      await putRun(store, { ...runRecord('backup'), ...{ id, backup: id, startedAt: at(day), finishedAt: at(day) } });
+    }
+    for (const [ago, of, outcome] of found)
+      await putRun(store, verificationRecord({ at: at(ago), change: { backup: idAt(at(of)) }, verification: { outcome } }));
+    const of = { database: 'shop', failed: failed === undefined ? undefined : idAt(at(failed)), now };
+    const { newest, worstGapSeconds } = await recoveryFigures(store, of, new AbortController().signal);
+    return [newest === undefined ? undefined : days(now.since(newest).total('seconds')), days(worstGapSeconds)];
+  }
+  const every = [31, 26, 21, 16, 11, 6, 1];
 
-  it('counts neither what a verification found bad, nor the time before the window for nothing', async () => {
-    expect(await figures()).toEqual([daysAgo(1).toString(), 20]);
-    expect(await figures(idAt(daysAgo(1).toString()))).toEqual([daysAgo(5).toString(), 20]);
-    expect(await figures(idAt(daysAgo(20).toString()))).toEqual([daysAgo(1).toString(), 25]);
+  it('counts what retention has thinned out since', async () => {
+    const nightly = Array.from({ length: 120 }, (_, day) => day + 1);
+    expect(await figures({ recorded: nightly, there: [1, 2, 3, 56, 86, 117] })).toEqual([1, 1]);
+  });
+
+  it('does not count what a verification found bad, unless a later one proved it', async () => {
+    expect(await figures({ recorded: every })).toEqual([1, 5]);
+    expect(await figures({ recorded: every, found: [[10.5, 11, 'failed']] })).toEqual([1, 10]);
+    expect(
+      await figures({
+        recorded: every,
+        found: [
+          [10.5, 11, 'failed'],
+          [9, 11, 'proven'],
+        ],
+      }),
+    ).toEqual([1, 5]);
+    expect(await figures({ recorded: every, there: [11], found: [[10.5, 11, 'failed']] })).toEqual([1, 10]);
+    expect(await figures({ recorded: every, failed: 1 })).toEqual([6, 6]);
+  });
+
+  it('goes back to the last good one before the window, past one that was found bad', async () => {
+    const recorded = [80, 45, 35, 25, 20, 15, 10, 5, 1];
+    expect(await figures({ recorded })).toEqual([1, 10]);
+    expect(await figures({ recorded, found: [[34, 35, 'failed']] })).toEqual([1, 20]);
+  });
+
+  it('counts a backup that is there and left no record', async () => {
+    expect(await figures({ recorded: [31, 1], there: [16] })).toEqual([1, 15]);
+    expect(await figures({ recorded: [], there: [40, 8] })).toEqual([8, 32]);
   });
 });

@@ -115,6 +115,7 @@ describe('the status', () => {
     await small.attachProof(ids[2] ?? '', 'failed');
     const bad = await status();
     expect(bad.shop).toMatchObject({ newest: { id: ids[1] }, newestFailed: { id: ids[2] } });
+    expect(bad.shop.worstGapSeconds).toBe(bad.shop.newest?.ageSeconds);
     expect(bad.states).toEqual({ rpo: 'missed', rto: 'unknown', proven: 'missed' });
     for await (const { key } of store.list(`shop/${ids[1]}/`)) {
       if (key !== manifestKey('shop', ids[1] ?? '')) await store.delete(key);

@@ -56,7 +56,7 @@ describe('the history of a database', () => {
     expect(shop?.lastRuns.verify?.result).toBe('succeeded');
     expect(shop?.lastRuns.prune).toBeUndefined();
     expect(shop?.lastGoodBackup?.run).toBe(idAt('2026-11-18T02:00:00Z'));
-    expect(shop?.backups).toEqual([{ backup: idAt('2026-11-18T02:00:00Z'), at: Date.parse('2026-11-18T02:00:00Z') }]);
+    expect(shop?.tally.backups).toEqual([{ backup: idAt('2026-11-18T02:00:00Z'), at: Date.parse('2026-11-18T02:00:00Z') }]);
   });
 
   it('says when there are more records than are read', async () => {
