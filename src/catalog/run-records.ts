@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { collect } from '../core/bytes.ts';
-import { isJetbackupError } from '../core/errors.ts';
+import { isJetbackupError, JetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import { type RunRecord, RunRecordSchema } from '../core/run-record.ts';
 import type { ObjectStore } from '../storage/store.ts';
@@ -32,31 +32,26 @@ export async function readRun(store: ObjectStore, id: Id, signal: AbortSignal): 
 }
 
 /**
- * The same for whoever goes by many: one that this user may not read is passed over (in a directory a verification by root leaves one),
- * so that it cannot stand in the way of all others. Throws `storage-denied` only where none of them may be read.
+ * The same for whoever goes by many, where one that this user may not read must not stand in the way of all others (in a directory a
+ * verification by root leaves one): its `storage-denied` takes its place, for it may say anything.
  */
-export function runReader(store: ObjectStore): (ids: readonly Id[], signal: AbortSignal) => Promise<(RunRecord | undefined)[]> {
-  let hasRead = false;
-  let denied: unknown;
-  return async (ids, signal) => {
-    const read = await Promise.all(
-      ids.map((id) =>
-        readRun(store, id, signal).then(
-          (record) => {
-            hasRead = true;
-            return record;
-          },
-          (error: unknown) => {
-            if (!isJetbackupError(error, 'storage-denied')) throw error;
-            denied = error;
-            return undefined;
-          },
-        ),
-      ),
-    );
-    if (!hasRead && denied !== undefined) throw denied;
-    return read;
-  };
+export async function readRuns(
+  store: ObjectStore,
+  ids: readonly Id[],
+  signal: AbortSignal,
+): Promise<readonly (RunRecord | JetbackupError | undefined)[]> {
+  return await Promise.all(
+    ids.map((id) =>
+      readRun(store, id, signal).catch((error: unknown) => {
+        if (isJetbackupError(error, 'storage-denied')) return error;
+        throw error;
+      }),
+    ),
+  );
+}
+
+export function isDenied(read: RunRecord | JetbackupError | undefined): read is JetbackupError {
+  return read instanceof JetbackupError;
 }
 
 /**
@@ -75,11 +70,8 @@ export async function failedSince(
   for (const id of runs.toReversed()) {
     for (const [database, backup] of undecided) if (backup >= id) undecided.delete(database);
     if (undecided.size === 0) break;
-    const record = await readRun(store, id, signal).catch((error: unknown) => {
-      if (isJetbackupError(error, 'storage-denied')) return 'denied' as const;
-      throw error;
-    });
-    if (record === 'denied') return new Set([...failed, ...undecided.keys()]);
+    const [record] = await readRuns(store, [id], signal);
+    if (isDenied(record)) return new Set([...failed, ...undecided.keys()]);
     if (record?.operation !== 'backup' || !undecided.has(record.database)) continue;
     if (record.result !== 'succeeded') failed.add(record.database);
     undecided.delete(record.database);
@@ -99,7 +91,8 @@ export async function removeRunsBefore(
 ): Promise<number> {
   let removed = 0;
   for (const id of runs.filter((run) => idInstant(run).epochMilliseconds < before.epochMilliseconds)) {
-    const record = await readRun(store, id, signal);
+    const [record] = await readRuns(store, [id], signal);
+    if (isDenied(record)) continue;
     const failed = record?.operation === 'backup' && record.result !== 'succeeded';
     if (failed && (newest.get(record.database) ?? '') < id) continue;
     await store.delete(runRecordKey(id), signal);
@@ -128,12 +121,11 @@ export async function recentBackups(
 ): Promise<ReadonlyMap<DatabaseName, readonly BackupMade[]>> {
   const found = new Map(databases.map((database) => [database, [] as BackupMade[]]));
   const newest = runs.slice(-MOST_READ).reverse();
-  const readRuns = runReader(store);
   for (let next = 0; next < newest.length; next += AT_ONCE) {
     if ([...found.values()].every((made) => made.length >= wanted)) break;
-    const records = await readRuns(newest.slice(next, next + AT_ONCE), signal);
+    const records = await readRuns(store, newest.slice(next, next + AT_ONCE), signal);
     for (const record of records) {
-      if (record?.operation !== 'backup' || record.backup === null) continue;
+      if (isDenied(record) || record?.operation !== 'backup' || record.backup === null) continue;
       found.get(record.database)?.push({ id: record.backup, instant: Temporal.Instant.from(record.startedAt).epochMilliseconds });
     }
   }

@@ -6,6 +6,7 @@ import type { StatusReport } from '../operations/status.ts';
 import type { Logger } from '../platform/logger.ts';
 import { jobRunner } from './daemon-jobs.ts';
 import type { Session } from './session.ts';
+import { deniedText } from './status-text.ts';
 
 /** What the session's configuration makes of the daemon. Keys are looked for now, so that a missing one is told at the start. */
 export async function daemonService(session: Session, log: Logger): Promise<Service> {
@@ -22,12 +23,20 @@ export async function daemonService(session: Session, log: Logger): Promise<Serv
   }
   const history = operations.createHistory(remembering.store, jobs);
   const alarms = alarmsOf(session, log);
+  /** Which run record that may not be read was told of. */
+  let toldDenied: string | undefined;
   return {
     scheduler: { jobs, parallel: config.daemon.parallel, runner: jobRunner(session, { log, history }), history },
     graceMs: config.daemon.graceMs,
     note: (event) => alarms?.note(event),
-    survey: (signal) =>
-      operations.surveyStatus(remembering, { databases: config.databases, retention: composed.retentionInput(names) }, signal),
+    async survey(signal) {
+      const retention = composed.retentionInput(names);
+      const report = await operations.surveyStatus(remembering, { databases: config.databases, retention }, signal);
+      const denied = report.deniedAt?.toString();
+      if (denied !== undefined && denied !== toldDenied) log('warn', deniedText(denied, config));
+      toldDenied = denied;
+      return report;
+    },
     alert: alarms?.tell,
     async close() {
       await alarms?.close();

@@ -85,11 +85,15 @@ async function capacityOf(
   }
 }
 
-function statusFacts(status: DatabaseStatus, { unreadBefore }: StatusReport): Omit<DatabaseFacts, 'name' | 'objectives'> {
+function statusFacts(status: DatabaseStatus, { unreadBefore, deniedAt }: StatusReport): Omit<DatabaseFacts, 'name' | 'objectives'> {
   const { newest, newestProven, rto, collapse, frozenBy, history } = status;
-  // Where not all records were read, one that was not seen may be there.
-  const none = unreadBefore === undefined ? null : undefined;
-  const last = (run: LastRun | undefined) => (run === undefined ? none : runFact(run));
+  // Where not all records were read, one that was not seen may be there; and one that may not be read may be the last.
+  const none = unreadBefore === undefined && deniedAt === undefined ? null : undefined;
+  const isLast = (run: LastRun) => deniedAt === undefined || Temporal.Instant.compare(run.startedAt, deniedAt) >= 0;
+  const last = (run: LastRun | undefined) => {
+    if (run === undefined) return none;
+    return isLast(run) ? runFact(run) : undefined;
+  };
   return {
     newestPoint: newest?.at ?? null,
     newestProven: newestProven?.at ?? null,

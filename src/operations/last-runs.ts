@@ -1,7 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { RUNS_PREFIX, runOf } from '../catalog/layout.ts';
-import { listRuns, runReader } from '../catalog/run-records.ts';
-import { catalogue, type ErrorCode } from '../core/errors.ts';
+import { isDenied, listRuns, readRuns } from '../catalog/run-records.ts';
+import { catalogue, type ErrorCode, type JetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import type { Instant } from '../platform/clock.ts';
@@ -65,7 +65,8 @@ interface Seen extends PastRun {
 export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind[]): LastRunsReader {
   /** Undefined: cannot be read, or stands for no due time. */
   let seen: ReadonlyMap<Id, Seen | undefined> = new Map();
-  const readRuns = runReader(store);
+  /** Whether any record could be read by now: where none may be, there is no history to go by. */
+  let hasRead = false;
   let ids: readonly Id[] = [];
   let listedAt: Instant | undefined;
 
@@ -84,7 +85,10 @@ export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind
         if ([...found.values()].every(isSettled)) break;
         const batch = newest.slice(next, next + AT_ONCE);
         const unread = batch.filter((id) => !known.has(id));
-        const records = await readRuns(unread, signal);
+        const records = await readRuns(store, unread, signal);
+        const denied = records.find(isDenied);
+        hasRead ||= records.some((record) => !isDenied(record));
+        if (denied !== undefined && !hasRead) throw denied;
         for (const [index, id] of unread.entries()) known.set(id, summarize(records[index], now));
         for (const id of batch) {
           const run = known.get(id);
@@ -126,8 +130,8 @@ function inOrder({ kind, runs }: Found): readonly PastRun[] {
   return kind.database === null ? joined(ordered) : ordered;
 }
 
-function summarize(record: RunRecord | undefined, now: Instant): Seen | undefined {
-  if (record === undefined || (record.error !== null && OF_ITS_HOST.has(record.error.code))) return undefined;
+function summarize(record: RunRecord | JetbackupError | undefined, now: Instant): Seen | undefined {
+  if (record === undefined || isDenied(record) || (record.error !== null && OF_ITS_HOST.has(record.error.code))) return undefined;
   const recordedAt = Temporal.Instant.from(record.startedAt);
   const finishedAt = Temporal.Instant.from(record.finishedAt);
   const ahead = recordedAt.epochMilliseconds > now.epochMilliseconds + CLOCK_AHEAD_MS;

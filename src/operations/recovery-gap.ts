@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { idInstant, listCommitted } from '../catalog/catalog.ts';
-import { listRuns, runReader } from '../catalog/run-records.ts';
+import { isDenied, listRuns, readRuns } from '../catalog/run-records.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import type { ObjectStore } from '../storage/store.ts';
@@ -89,10 +89,11 @@ export async function recoveryFigures(
   const there: MadeBackup[] = [];
   for await (const { id } of listCommitted(store, database, signal)) there.push({ backup: id, at: idInstant(id).epochMilliseconds });
   const tally = tallyBackups(now);
-  const readRuns = runReader(store);
   const runs = (await listRuns(store, signal)).toReversed();
   for (let next = 0; next < runs.length && !tally.isWhole; next += AT_ONCE) {
-    for (const record of await readRuns(runs.slice(next, next + AT_ONCE), signal)) if (record?.database === database) tally.add(record);
+    for (const record of await readRuns(store, runs.slice(next, next + AT_ONCE), signal)) {
+      if (!isDenied(record) && record?.database === database) tally.add(record);
+    }
   }
   const verdicts = failed === undefined ? tally.verdicts : new Map([...tally.verdicts, [failed, false]]);
   return recoveryFiguresOf({ backups: tally.backups, verdicts }, there, now);

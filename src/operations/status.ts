@@ -54,6 +54,8 @@ export interface StatusReport {
   readonly databases: readonly DatabaseStatus[];
   /** See `RunHistory`. */
   readonly unreadBefore: Instant | undefined;
+  /** When the newest run record was begun that this user may not read. */
+  readonly deniedAt: Instant | undefined;
 }
 
 /** What is dated further ahead is no recovery point: a clock that ran wrong must not hide that no backup comes any more. */
@@ -73,7 +75,7 @@ export async function surveyStatus(deps: StatusDeps, input: StatusInput, signal:
     const told = history.databases.find(({ database }) => database === name);
     return surveyed === undefined || told === undefined ? [] : [statusOf(surveyed, told, { objectives, now })];
   });
-  return { at: now, databases, unreadBefore: history.unreadBefore };
+  return { at: now, databases, unreadBefore: history.unreadBefore, deniedAt: history.deniedAt };
 }
 
 /** Whether an objective is missed in any database. What was never measured is said and not missed. */

@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { idInstant } from '../catalog/catalog.ts';
-import { runReader } from '../catalog/run-records.ts';
+import { isDenied, readRuns } from '../catalog/run-records.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { Phase, RunRecord } from '../core/run-record.ts';
 import type { CheckRecord, Profile, SandboxKind, Verification } from '../core/verification.ts';
@@ -66,6 +66,8 @@ export interface RunHistory {
   readonly databases: readonly DatabaseHistory[];
   /** Records were left unread at this instant and before, to keep the number of requests bounded; undefined where all of 24 months were read. */
   readonly unreadBefore: Instant | undefined;
+  /** When the newest record was begun that this user may not read; it may be of any of these databases, and say anything. */
+  readonly deniedAt: Instant | undefined;
 }
 
 /** Prune keeps run records this long. */
@@ -86,17 +88,24 @@ export async function readHistory(
   const found = new Map(databases.map((database) => [database, emptyHistory(database, now)] as const));
   const wanted = runs.filter((run) => idInstant(run).epochMilliseconds >= since).toReversed();
   const read = wanted.slice(0, MOST_READ);
-  const readRuns = runReader(store);
+  let hasRead = false;
+  let deniedAt: Instant | undefined;
   for (let next = 0; next < read.length; next += AT_ONCE) {
     signal.throwIfAborted();
-    const records = await readRuns(read.slice(next, next + AT_ONCE), signal);
+    const ids = read.slice(next, next + AT_ONCE);
+    const records = await readRuns(store, ids, signal);
+    const denied = records.findIndex(isDenied);
+    if (denied !== -1) deniedAt ??= idInstant(ids[denied] ?? '');
+    hasRead ||= records.some((record) => !isDenied(record));
+    if (!hasRead && denied !== -1) throw records[denied];
     for (const record of records) {
-      const history = record === undefined ? undefined : found.get(record.database);
-      if (record !== undefined && history !== undefined) note(history, record);
+      if (record === undefined || isDenied(record)) continue;
+      const history = found.get(record.database);
+      if (history !== undefined) note(history, record);
     }
   }
   const unread = wanted[MOST_READ];
-  return { databases: [...found.values()], unreadBefore: unread === undefined ? undefined : idInstant(unread) };
+  return { databases: [...found.values()], unreadBefore: unread === undefined ? undefined : idInstant(unread), deniedAt };
 }
 
 interface Open {

@@ -61,5 +61,5 @@ export function statusIn(database: string, situation: Situation): DatabaseStatus
 }
 
 export function reportOf(...databases: readonly DatabaseStatus[]): StatusReport {
-  return { at: NOW, databases, unreadBefore: undefined };
+  return { at: NOW, databases, unreadBefore: undefined, deniedAt: undefined };
 }

@@ -57,6 +57,13 @@ describe('what the rules go by', () => {
     expect(shop.schedule).toBeUndefined();
   });
 
+  it('knows no last run where a later record may not be read: that one may tell of a backup that was found bad', () => {
+    const status = statusIn('shop', { objectives, newest: 2, history: { lastRuns: { backup: run(1), verify: run(25) } } });
+    const [shop] = factsOf({ ...reportOf(status), deniedAt: hoursAgo(3) }, more).databases;
+    expect(shop).toMatchObject({ backup: { result: 'succeeded' }, newestPoint: hoursAgo(2) });
+    expect([shop?.verify, shop?.prune]).toEqual([undefined, undefined]);
+  });
+
   it('of a repository without backups is that there are none', () => {
     expect(shopIn({})).toMatchObject({
       newestPoint: null,

@@ -1,6 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it } from 'vitest';
 import { listRuns } from '../../../src/catalog/run-records.ts';
+import { JetbackupError } from '../../../src/core/errors.ts';
 import { comparableRuns, readHistory, summarizeRto } from '../../../src/operations/verification-history.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { createMemoryStore } from '../../support/memory-store.ts';
@@ -57,6 +58,25 @@ describe('the history of a database', () => {
     expect(shop?.lastRuns.prune).toBeUndefined();
     expect(shop?.lastGoodBackup?.run).toBe(idAt('2026-11-18T02:00:00Z'));
     expect(shop?.tally.backups).toEqual([{ backup: idAt('2026-11-18T02:00:00Z'), at: Date.parse('2026-11-18T02:00:00Z') }]);
+  });
+
+  it('says when there is a record that may not be read, and throws where none may', async () => {
+    const store = createMemoryStore({ clock: systemClock });
+    for (const at of ['2026-11-18T03:00:00Z', '2026-11-19T03:00:00Z']) await putRun(store, verificationRecord({ at }));
+    const runs = await listRuns(store, signal);
+    const denying = (...ids: string[]): typeof store => ({
+      ...store,
+      async get(key, options) {
+        if (ids.some((id) => key.includes(id))) throw new JetbackupError('storage-denied', `${key} may not be read`);
+        return await store.get(key, options);
+      },
+    });
+    const read = (over: typeof store) => readHistory(over, { databases: ['shop'], runs, now }, signal);
+    expect((await read(store)).deniedAt).toBeUndefined();
+    const found = await read(denying(runs[1] ?? ''));
+    expect(found.deniedAt?.toString()).toBe('2026-11-19T03:00:00Z');
+    expect(found.databases[0]?.lastRuns.verify?.run).toBe(runs[0]);
+    await expect(read(denying(...runs))).rejects.toMatchObject({ code: 'storage-denied' });
   });
 
   it('says when there are more records than are read', async () => {
