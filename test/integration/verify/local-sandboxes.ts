@@ -1,13 +1,19 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmod, lstat, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, onTestFinished } from 'vitest';
 import type { Progress } from '../../../src/core/progress.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { createProcessRunner } from '../../../src/platform/processes.ts';
 import { createServiceRunner } from '../../../src/platform/services.ts';
 import { openClient } from '../../../src/postgres/connection.ts';
+import { findServerPrograms } from '../../../src/postgres/server-programs.ts';
 import type { Sandbox, SandboxProvider, SandboxRequest } from '../../../src/verify/sandbox.ts';
 import { createSandboxLedger } from '../../../src/verify/sandboxes/ledger.ts';
 import { type LocalSandboxDeps, type LocalSandboxOptions, localSandboxes } from '../../../src/verify/sandboxes/local.ts';
 import { sampleManifest } from '../../support/manifest.ts';
+import { until } from '../../support/waiting.ts';
 
 const { source } = sampleManifest();
 
@@ -32,6 +38,70 @@ export async function query(sandbox: Sandbox, sql: string): Promise<Record<strin
   } finally {
     await client.end().catch(() => {});
   }
+}
+
+export const isRoot = process.getuid?.() === 0;
+/** Of this machine; undefined where there are none. */
+export const programs = await findServerPrograms(localDeps(), { major: 14 }).catch(() => undefined);
+export const never = new AbortController().signal;
+
+export const failure = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'it went well',
+    (error: unknown) => error,
+  );
+
+/** Gives each test of a file a directory for its sandboxes, and has it fail where one is left there. */
+export function sandboxDirectory(use: (directory: string) => void): void {
+  let directory: string;
+  beforeEach(async () => {
+    // Not the temporary directory that the system or a test runner gives: the path of a socket must be short.
+    directory = await mkdtemp('/tmp/jb-local-');
+    await chmod(directory, 0o755);
+    use(directory);
+  });
+  afterEach(async () => {
+    // Whatever a test did: nothing is left.
+    expect(await processesIn(directory)).toEqual([]);
+    expect((await readdir(directory)).filter((name) => name.startsWith('jetbackup-sb-'))).toEqual([]);
+    await rm(directory, { recursive: true });
+  });
+}
+
+/** The path of something in the only sandbox below a directory, once it is there. */
+export async function appears(directory: string, ...path: string[]): Promise<string> {
+  let found = '';
+  await until(`${path.join('/')} is there`, async () => {
+    const name = (await readdir(directory)).find((entry) => entry.startsWith('jetbackup-sb-'));
+    if (name === undefined) return false;
+    found = join(directory, name, ...path);
+    return await lstat(found).then(
+      () => true,
+      () => false,
+    );
+  });
+  return found;
+}
+
+export interface Holder {
+  readonly child: ChildProcess;
+  /** What it says of its sandbox once that is ready. Rejects where the process cannot be started, or ends before. */
+  readonly ready: Promise<string>;
+}
+
+/** A process of its own that holds a sandbox in a directory, killed at the latest when the test is over. */
+export function holdSandbox(directory: string, options: { uid?: number; gid?: number; env?: NodeJS.ProcessEnv } = {}): Holder {
+  const program = fileURLToPath(new URL('./hold-sandbox.ts', import.meta.url));
+  const child = spawn(process.execPath, [program, JSON.stringify({ directory })], { ...options, stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const ready = new Promise<string>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (status, killedBy) => reject(new Error(`it ended before its sandbox was ready: ${killedBy ?? status}`)));
+    child.stdout.once('data', (line) => resolve(String(line)));
+  });
+  // Some tests kill it before, and do not wait for this.
+  ready.catch(() => {});
+  return { child, ready };
 }
 
 /** Ids and names of the processes that work in a directory or below it, as the system tells of them. */
