@@ -1,16 +1,20 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { createProcessRunner, type ProcessRunner } from '../../../src/platform/processes.ts';
 import { createServiceRunner } from '../../../src/platform/services.ts';
 import { createSandboxLedger } from '../../../src/verify/sandboxes/ledger.ts';
+import { runProgram } from '../../support/stock-programs.ts';
 import { until } from '../../support/waiting.ts';
 import {
   appears,
   failure,
   holdSandbox,
+  isRoot,
   never,
   processesIn,
   programs,
@@ -95,6 +99,28 @@ describe.skipIf(programs === undefined)(`a sandbox of this machine's own program
       expect(await next.sweep(never)).toEqual([]);
     });
   }
+
+  // As root is in most containers.
+  const withoutPtrace = ['--bounding-set=-sys_ptrace', '--inh-caps=-sys_ptrace', '--'];
+  const confines = isRoot && spawnSync('setpriv', [...withoutPtrace, 'true']).status === 0;
+  it.skipIf(!confines)(
+    `is removed, with its server, also by root who may not look into the processes of others${confines ? '' : ' (skipped: needs root and setpriv)'}`,
+    async () => {
+      const { child, ready } = holdSandbox(directory);
+      const pid = Number.parseInt(JSON.parse(await ready).pidfile, 10);
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      expect(await processesIn(directory)).toContain(`${pid} postgres`);
+      // Or it would be found as by any root.
+      expect(await runProgram('setpriv', [...withoutPtrace, 'readlink', `/proc/${pid}/cwd`], '')).toMatchObject({ code: 1 });
+      const left = join(directory, (await readdir(directory))[0] ?? '');
+      const sweeper = fileURLToPath(new URL('./sweep-sandboxes.ts', import.meta.url));
+      const { stdout } = await runProgram('setpriv', [...withoutPtrace, process.execPath, sweeper, JSON.stringify({ directory })], '');
+      expect(JSON.parse(String(stdout))).toEqual([`the local sandbox ${left} and the server that ran in it`]);
+      expect(await processesIn(directory)).toEqual([]);
+      expect(await readdir(directory)).toEqual([]);
+    },
+  );
 
   it('is left alone by another host for two days, and by everybody where it is something else', async () => {
     const [here, elsewhere] = [provider({ directory }), provider({ directory }, { host: 'other.example' })];
