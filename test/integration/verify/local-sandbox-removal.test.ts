@@ -92,7 +92,7 @@ describe.skipIf(programs === undefined)(`a sandbox of this machine's own program
       child.kill('SIGKILL');
       await once(child, 'exit');
       const left = join(directory, (await readdir(directory))[0] ?? '');
-      if (path === undefined) expect((await processesIn(directory)).length).toBeGreaterThan(1);
+      if (path === undefined) expect(await processesIn(directory)).not.toEqual([]);
       const told = await next.sweep(never);
       expect(told).toEqual([expect.stringMatching(`^the local sandbox ${left}`)]);
       if (path === undefined) expect(told[0]).toContain('and the server that ran in it');

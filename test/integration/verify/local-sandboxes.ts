@@ -83,6 +83,8 @@ export async function appears(directory: string, ...path: string[]): Promise<str
   return found;
 }
 
+export const holder = fileURLToPath(new URL('./hold-sandbox.ts', import.meta.url));
+
 export interface Holder {
   readonly child: ChildProcess;
   /** What it says of its sandbox once that is ready. Rejects where the process cannot be started, or ends before. */
@@ -91,8 +93,7 @@ export interface Holder {
 
 /** A process of its own that holds a sandbox in a directory, killed at the latest when the test is over. */
 export function holdSandbox(directory: string, options: { uid?: number; gid?: number; env?: NodeJS.ProcessEnv } = {}): Holder {
-  const program = fileURLToPath(new URL('./hold-sandbox.ts', import.meta.url));
-  const child = spawn(process.execPath, [program, JSON.stringify({ directory })], { ...options, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [holder, JSON.stringify({ directory })], { ...options, stdio: ['ignore', 'pipe', 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   const ready = new Promise<string>((resolve, reject) => {
     child.once('error', reject);
@@ -108,8 +109,13 @@ export function holdSandbox(directory: string, options: { uid?: number; gid?: nu
 export async function processesIn(directory: string): Promise<string[]> {
   const found: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
-    if (cwd.startsWith(`${directory}/`)) found.push(`${pid} ${(await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim()}`);
+    // Root in a container may mostly not see where another user's process works: then a server's arguments tell, though not its children's.
+    const isThere = await readlink(`/proc/${pid}/cwd`).then(
+      (cwd) => cwd.startsWith(`${directory}/`),
+      async ({ code }: NodeJS.ErrnoException) =>
+        code === 'EACCES' && (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes(`${directory}/`),
+    );
+    if (isThere) found.push(`${pid} ${(await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim()}`);
   }
   return found;
 }
