@@ -22,6 +22,8 @@ const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 15 * 60_000;
 /** What could not be told for so long is no news any more; what still holds is repeated anyway. */
 const OUTBOX_MS = 7 * 86_400_000;
+/** For how long a channel counts as failing after the last attempt: where nothing waits for it, nothing shows whether it still does. */
+const UNPROVEN_MS = 86_400_000;
 
 /**
  * One round of alerting: rules, incidents, deliveries, and a second time for what the deliveries themselves showed, so that
@@ -103,8 +105,7 @@ function recorded(
   deliveries: readonly Delivery[],
   now: Instant,
 ): AlertState {
-  const configured = new Set(targets.map(({ channel }) => channel.name));
-  const failing: Record<string, ChannelHealth> = Object.fromEntries(Object.entries(state.failing).filter(([name]) => configured.has(name)));
+  const failing = { ...state.failing };
   for (const [name, own] of Map.groupBy(deliveries, ({ channel }) => channel)) {
     const failure = own.findLast((delivery) => delivery.error !== undefined);
     if (failure?.error === undefined) delete failing[name];
@@ -120,7 +121,10 @@ function recorded(
   const outbox = waiting
     .map(({ channel, notice }) => ({ channel: channel.name, notice }))
     .filter(({ channel, notice }) => !delivered.has(`${channel} ${notice.id}`));
-  return { ...state, failing, outbox };
+  const configured = new Set(targets.map(({ channel }) => channel.name));
+  const isKnownToFail = ([name, { nextAttemptAt }]: [string, ChannelHealth]) =>
+    configured.has(name) && msSince(nextAttemptAt, now) < UNPROVEN_MS;
+  return { ...state, failing: Object.fromEntries(Object.entries(failing).filter(isKnownToFail)), outbox };
 }
 
 /**

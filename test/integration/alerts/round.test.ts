@@ -174,6 +174,25 @@ describe('a channel that fails', () => {
     ]);
     await round(healthy(), { minutes: 1 });
     expect(told()).toEqual(['CRITICAL', 'RESOLVED']);
+    expect(state().failing).toMatchObject({ mail: { code: 'alert-refused' } });
+  });
+
+  it('is no alarm for ever where nothing more is to go through it: a day after the last attempt it counts as working', async () => {
+    await using partly = await mailServer({ key: tls.key, cert: tls.cert, secure: false }, { recipient: ['gone@example.com', 550] });
+    const own = settings().map((one) =>
+      one.kind === 'email' ? { ...one, port: partly.port, to: ['ops@example.com', 'gone@example.com'] } : one,
+    );
+    const { round, state } = installation(own);
+    await round(failing);
+    await round(healthy(), { minutes: 1 });
+    await round(healthy(), { hours: 23, minutes: 59 });
+    expect(state().failing).toMatchObject({ mail: { code: 'alert-refused' } });
+    await round(healthy(), { minutes: 1 });
+    expect(state().failing).toEqual({});
+    const ends = () => parsed(hook).filter(({ rule, kind }) => rule === 'alert-delivery' && kind === 'resolve');
+    expect(ends()).toHaveLength(0);
+    await round(healthy(), { minutes: 5 });
+    expect(ends()).toHaveLength(1);
   });
 
   it('that takes all but one notice gets the others without a wait, and that one no more', async () => {
