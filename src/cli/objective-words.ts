@@ -21,7 +21,7 @@ export function whyText(why: ObjectiveReason, timeZone: string): string {
     case 'age':
       return `the newest recovery point is ${secondsText(why.seconds)} old`;
     case 'gap':
-      return `in the last 30 days there was none for ${secondsText(why.seconds)}`;
+      return `there was none for ${secondsText(why.seconds)}, which reaches into the last 30 days`;
     case 'never-measured':
       return 'never measured; do it with: jetbackup verify';
     case 'measured':

@@ -46,7 +46,10 @@ function databaseText(status: DatabaseStatus, schedule: readonly ScheduledStatus
       ['RPO', judged('rpo')],
       ['RTO', judged('rto')],
       ['proof', judged('proven')],
-      ['longest gap', status.worstGapSeconds === null ? undefined : `${secondsText(status.worstGapSeconds)} in the last 30 days`],
+      [
+        'longest gap',
+        status.worstGapSeconds === null ? undefined : `${secondsText(status.worstGapSeconds)}, of those that reach into the last 30 days`,
+      ],
       ['measured', rto === undefined ? undefined : rtoText(rto)],
       ['forecast', forecast === undefined ? undefined : forecastLines(forecast, timeZone).join('\n')],
       ['last runs', lastRunsText(history.lastRuns, view)],

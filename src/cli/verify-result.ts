@@ -94,7 +94,7 @@ function resultText({ database, backup, outcome, sandbox, checks, run }: VerifyR
 }
 
 function gapText(seconds: number | null | undefined): string {
-  return seconds == null ? '' : `; the worst in 30 days ${durationText(seconds * 1000)}`;
+  return seconds == null ? '' : `; at worst ${durationText(seconds * 1000)}, of the gaps that reach into the last 30 days`;
 }
 
 function checkLines({ id, status, message, hint, findings }: CheckOutcome, colors: Colors): string[] {

@@ -59,7 +59,7 @@ export const VerificationSchema = z.strictObject({
   bytes: z.strictObject({ dump: z.int().nonnegative(), stored: z.int().nonnegative(), database: z.int().nonnegative() }).nullable(),
   /** Connections that loaded rows and built indexes: an RTO says little without it. */
   jobs: z.int().positive(),
-  /** The longest time between consecutive recovery points of this database in the last 30 days, up to now; null where there is none. */
+  /** The longest time without a new recovery point of this database, up to now, of those that reach into the last 30 days; null where that cannot be told. */
   worstGapSeconds: z.number().nonnegative().nullable(),
   /** Whether a signed proof was put beside the backup. */
   attached: z.boolean(),

@@ -93,7 +93,7 @@ const metrics: readonly Metric[] = [
   },
   {
     name: 'jetbackup_rpo_worst_gap_seconds',
-    help: 'Longest time without a new recovery point in the last 30 days, up to when this was written; +Inf where there was none in them.',
+    help: 'Longest time without a new recovery point, up to when this was written, of those that reach into the last 30 days; each counts in full. +Inf where no recovery point is known.',
     labels: [],
     samples: ({ worstGapSeconds }) => one(worstGapSeconds ?? Number.POSITIVE_INFINITY),
   },

@@ -13,7 +13,7 @@ const AT_ONCE = 16;
 export interface RecoveryFigures {
   /** Of the newest recovery point; undefined where there is none. */
   readonly newest: Temporal.Instant | undefined;
-  /** Longest time without a new recovery point, up to now, of which some lies in the window; null where there is no recovery point. */
+  /** Longest time without a new recovery point, up to now, of which some lies in the window; null where no recovery point is known. */
   readonly worstGapSeconds: number | null;
 }
 

@@ -36,7 +36,7 @@ export interface DatabaseStatus {
   /** Committed backups, usable or not, and the bytes of everything in the database's folder. */
   readonly backups: number;
   readonly storedBytes: number;
-  /** The longest time without a new recovery point in the last 30 days, up to now; null where there was none in them. */
+  /** See `RecoveryFigures`. */
   readonly worstGapSeconds: number | null;
   /** Of the verifications that compare; undefined where no RTO was measured. */
   readonly rto: RtoSummary | undefined;

@@ -56,7 +56,7 @@ describe('status', () => {
     expect(stdout).toMatch(
       /RTO +met \(at most 15m\): 11m, measured 2026-11-19\n|RTO +at risk \(at most 15m\): expected to break by 2027-0\d-\d\d/,
     );
-    expect(stdout).toMatch(/longest gap +1d 1h in the last 30 days/);
+    expect(stdout).toMatch(/longest gap +1d 1h, of those that reach into the last 30 days/);
     expect(stdout).toMatch(
       /newest 11m, median 9m 30s, longest 11m of 4 verifications in a container, profile durable, 4 jobs; 1m more each month/,
     );

@@ -82,7 +82,7 @@ describe('verify', () => {
     expect(stdout).toContain('skip  amcheck: the extension is not there');
     expect(stdout).toMatch(/RTO 1m 1s, profile fast/);
     expect(stdout).toMatch(/data +1m +572 MiB +9\.54 MiB\/s/);
-    expect(stdout).toMatch(/RPO 10h now; the worst in 30 days 1d 1h/);
+    expect(stdout).toMatch(/RPO 10h now; at worst 1d 1h, of the gaps that reach into the last 30 days/);
   });
 
   it('ends with 30 where a check failed, and says what differs and what next', async () => {
