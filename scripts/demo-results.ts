@@ -57,7 +57,7 @@ export function closingTable({
     ['encrypted (age), in the repository', ratio(dump.sealed.bytes)],
     [`backup: ${seconds(durationOf(backup))}`, phases(backup)],
     [`restore: ${seconds(durationOf(restore))}`, phases(restore)],
-    ['RTO: request to last check passed', seconds(restore.rtoSeconds)],
+    ['RTO: request to checked and named', seconds(restore.rtoSeconds)],
     ['RPO: snapshot to disaster', seconds(lost)],
     [
       'fingerprint of the backup',

@@ -39,8 +39,9 @@ export const RunRecordSchema = z.strictObject({
   error: z.strictObject({ code: z.enum(codes), message: z.string(), hint: z.string().nullable() }).nullable(),
   phases: z.array(PhaseSchema),
   /**
-   * Restores and verifications: seconds from request to the last check passed, and incident instant minus snapshot instant: of the
-   * backup that was restored, or when verifying, of the newest there was.
+   * Restores and verifications. `rtoSeconds`: from the request until the restored database is checked and has its name, or when verifying,
+   * until it has answered its first query after every check. `rpoSeconds`: incident instant minus snapshot instant of the backup that was
+   * restored, or when verifying, the age of the newest there was, counted from the start of its run.
    */
   rtoSeconds: z.number().nonnegative().nullable(),
   rpoSeconds: z.number().nullable(),

@@ -55,7 +55,7 @@ const metrics: readonly Metric[] = [
   },
   {
     name: 'jetbackup_rto_seconds',
-    help: 'Newest measured time from request to last check passed (phase="total"), and its phases. What was measured with the profile fast is less than an incident takes.',
+    help: 'Time from the request to the first query after every check, as measured of the newest backup that was verified (phase="total"), and its phases. What was measured with the profile fast is less than an incident takes.',
     labels: ['phase', 'profile'],
     samples: ({ rto }) => {
       if (rto === undefined) return [];

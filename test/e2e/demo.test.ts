@@ -64,7 +64,7 @@ describe.skipIf(!(await postgresServer.present()) && !(await docker.present()))(
     const { code, output } = await demo.ended;
     expect(code, output).toBe(0);
     expect(output).toMatch(/every one of the [\d,]+ rows is as it was/);
-    expect(output).toMatch(/RTO: request to last check passed +│ +[\d.]+ s/);
+    expect(output).toMatch(/RTO: request to checked and named +│ +[\d.]+ s/);
     expect(output).toContain('equal after the restore');
     expect(await readdir(temporary)).toEqual([]);
     expect(await processesBelow(temporary)).toEqual([]);
