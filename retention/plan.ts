@@ -9,7 +9,7 @@ export interface RetentionContext {
   readonly now: number;
   /** IANA name: whose days, weeks and months the slots are. */
   readonly timeZone: string;
-  /** Databases whose newest backup run failed: nothing of them goes. */
+  /** Databases whose newest backup run failed, or may have since its record may not be read: nothing of them goes. */
   readonly newestRunFailed?: ReadonlySet<string>;
   /** Databases that nothing may go of until an operator lifts it, and why. */
   readonly frozen?: ReadonlyMap<string, string>;
@@ -85,7 +85,7 @@ export function describeNote(note: RetentionNote): string {
     case 'held':
       return note.hold.kind === 'frozen'
         ? `${note.database}: ${backups(note.count)} would go, but deletion is frozen: ${note.hold.why}`
-        : `${note.database}: ${backups(note.count)} would go, but the newest backup run failed`;
+        : `${note.database}: ${backups(note.count)} would go, but the newest backup run failed, or its record may not be read`;
     case 'no-policy':
       return `${note.database}: no tier and no keepWithin is set, so everything stays`;
     case 'nothing-proven':

@@ -77,7 +77,7 @@ export function describeReason(reason: Reason, timeZone: string): string {
     case 'no-policy':
       return 'no tier and no keepWithin is set: everything stays';
     case 'newest-run-failed':
-      return 'would go, but the newest backup run failed: nothing goes until one succeeds';
+      return 'would go, but the newest backup run failed, or its record may not be read: nothing goes until one succeeds';
     case 'frozen':
       return `would go, but deletion is frozen: ${reason.why}`;
     case 'pin-lapsed':

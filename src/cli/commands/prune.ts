@@ -25,7 +25,7 @@ export function registerPrune(program: Command, registry: Registry): void {
     .command('prune')
     .summary('delete what retention lets go')
     .description(
-      'Deletes the backups that no rule of the configured retention keeps, and says why of each. Without a name, of every configured database. Nothing goes of a database that has no retention configured, whose newest backup run failed, or whose newest backups collapsed in size or rows until somebody accepts that. What the store has locked stays, and is reported. It also removes what dead runs left, and run records older than 24 months.',
+      'Deletes the backups that no rule of the configured retention keeps, and says why of each. Without a name, of every configured database. Nothing goes of a database that has no retention configured, whose newest backup run failed or has a record that may not be read, or whose newest backups collapsed in size or rows until somebody accepts that. What the store has locked stays, and is reported. It also removes what dead runs left, and run records older than 24 months.',
     )
     .argument('[database...]', 'names of configured databases')
     .option('-d, --database <name>', 'the same as naming it', (name: string, before: string[] = []) => [...before, name])

@@ -161,7 +161,7 @@ test('a freeze and a failed run hold only what would have gone, and say how much
   expect(plan.expire.map(({ point }) => point.database)).toEqual(['wiki']);
   expect(plan.notes.map(describeNote)).toEqual([
     'crm: 1 backup would go, but deletion is frozen: rows fell to 0',
-    'shop: 1 backup would go, but the newest backup run failed',
+    'shop: 1 backup would go, but the newest backup run failed, or its record may not be read',
   ]);
 });
 
