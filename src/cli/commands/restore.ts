@@ -43,7 +43,7 @@ export function registerRestore(program: Command, registry: Registry): void {
     )
     .option('--table <schema.table>', 'only this table; may be repeated', collect)
     .option('--schema <name>', 'only this schema; may be repeated', collect)
-    .option('--jobs <n>', 'connections that build indexes and constraints', parseJobs)
+    .option('--jobs <n>', 'connections that load rows and build indexes; 1 keeps the order of rows on disk', parseJobs)
     .option('--no-owner', 'everything belongs to the user who restores, and no rights are granted')
     .option('--no-tablespaces', 'everything goes into the default tablespace')
     .option('--create-roles', 'create the roles that are missing, without login')
