@@ -1,3 +1,6 @@
+const { readFileSync } = require('node:fs');
+const { join } = require('node:path');
+
 // Dependencies point one way (DESIGN.md). What a folder of src may import, besides itself and libraries, stands here
 // and nowhere else; whatever is not listed is an error, by `import type` too.
 const ports = ['storage/store', 'crypto/sealer', 'crypto/signature', 'compression/codec'].map((port) => `src/${port}[.]ts$`);
@@ -35,6 +38,13 @@ const mayImport = {
 /** A library, a Node.js module or something unresolvable, which other rules are about. */
 const ours = '^(src|retention|scripts|test|docker)/|^package[.]json$';
 
+/** package.json does not tell them from the tools: what is bundled is a development dependency. */
+const libraries = readFileSync(join(__dirname, 'DESIGN.md'), 'utf8')
+  .split(/^## /m)
+  .filter((section) => section.startsWith('Libraries\n'))
+  .flatMap((section) => section.match(/^\| `.*?(?= \|)/gm))
+  .flatMap((cell) => Array.from(cell.matchAll(/`(.*?)`/g), ([, name]) => name));
+
 module.exports = {
   forbidden: [
     ...Object.entries(mayImport).map(([from, to]) => ({
@@ -71,10 +81,14 @@ module.exports = {
       to: { path: '^(node:)?child_process$' },
     },
     {
-      name: 'what is shipped needs no development dependency',
+      name: 'what is shipped uses the libraries that DESIGN.md gives a reason for',
       severity: 'error',
       from: { path: '^(src|retention)/' },
-      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['npm', 'type-only'] },
+      to: {
+        dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer'],
+        dependencyTypesNot: ['type-only'],
+        pathNot: libraries.map((name) => `^(node_modules/)?${name}(/|$)`),
+      },
     },
     {
       name: 'every library is listed in package.json',

@@ -117,8 +117,28 @@ describe('--help', () => {
   });
 });
 
+const manifest = z
+  .object({ files: z.array(z.string()), dependencies: z.record(z.string(), z.string()), devDependencies: z.record(z.string(), z.string()) })
+  .parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')));
+
+describe('the libraries in DESIGN.md', () => {
+  const sections = readFileSync(join(root, 'DESIGN.md'), 'utf8').split(/^## /m);
+  const [, installed = '', bundled = ''] = sections.find((text) => text.startsWith('Libraries\n'))?.split(/^(?:Installed|Bundled):/m) ?? [];
+  const named = (table: string) =>
+    Array.from(table.matchAll(/^\| (`.*?) \|/gm), ([, cell = '']) => cell.replaceAll('`', '').split(', ')).flat();
+
+  it('are installed exactly where it says so', () => {
+    expect(named(installed).sort()).toEqual(Object.keys(manifest.dependencies).sort());
+  });
+
+  it('are those of the bundle otherwise', () => {
+    expect(named(bundled)).toContain('pg');
+    expect(Object.keys(manifest.devDependencies)).toEqual(expect.arrayContaining(named(bundled)));
+  });
+});
+
 describe('what npm install brings', () => {
-  const { files } = z.object({ files: z.array(z.string()) }).parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')));
+  const { files } = manifest;
   const isPacked = (path: string) => files.some((entry) => path === entry || path.startsWith(`${entry}/`));
 
   it('has every page, and every file that a page links to', () => {

@@ -29,6 +29,19 @@ test('imports that follow the direction are allowed', async () => {
   expect(problems).toEqual([]);
 });
 
+test('shipped code may import a library that DESIGN.md lists, and types of any', async () => {
+  const problems = await problemsOf({
+    'package.json': '{ "devDependencies": { "pg": "1", "vitest": "1" } }',
+    'node_modules/pg/package.json': '{ "name": "pg", "main": "index.js" }',
+    'node_modules/pg/index.js': 'export const Client = 1;',
+    'node_modules/vitest/package.json': '{ "name": "vitest", "main": "index.js" }',
+    'node_modules/vitest/index.js': '',
+    'src/postgres/a.ts':
+      "import { Client } from 'pg'; import type { Mock } from 'vitest'; export const a = (mock: Mock) => [Client, mock];",
+  });
+  expect(problems).toEqual([]);
+});
+
 const wrong: Record<string, { rule: string; files: Record<string, string> }> = {
   'core imports the command line': {
     rule: 'src/core/ imports only what it may',
@@ -98,6 +111,14 @@ const wrong: Record<string, { rule: string; files: Record<string, string> }> = {
     files: {
       'test/support/memory-store.ts': 'export const store = 1;',
       'src/main.ts': "import { store } from '../test/support/memory-store.ts'; console.log(store);",
+    },
+  },
+  'shipped code imports a tool of development': {
+    rule: 'what is shipped uses the libraries that DESIGN.md gives a reason for',
+    files: {
+      'node_modules/vitest/package.json': '{ "name": "vitest", "main": "index.js" }',
+      'node_modules/vitest/index.js': 'export const vi = 1;',
+      'src/core/a.ts': "import { vi } from 'vitest'; export const a = vi;",
     },
   },
   'retention imports anything but zod': {
