@@ -1,19 +1,9 @@
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { rolldown } from 'rolldown';
 import { $ } from 'zx';
-import { licensesOf } from './licenses.ts';
+import { bundle } from './bundle.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
-
-/**
- * Stay in node_modules: what few commands load and is most of the weight (the container client, the S3 client), and the logger, which
- * finds files of its own beside itself.
- */
-const external = [/^testcontainers($|\/)/, /^@aws-sdk\//, /^@smithy\//, /^pino(-pretty)?$/, 'pg-native'];
-
-/** The oldest Node.js that is supported. */
-const transform = { target: 'node22.22' };
 
 /**
  * Checks src and bundles it into dist: a few dozen files instead of seven hundred, which halves the time that a command takes to
@@ -30,12 +20,7 @@ export async function build(): Promise<void> {
     })`${path.join(root, 'node_modules/.bin/tsc')} --project tsconfig.build.json`;
     if (checked.exitCode !== 0) throw new Error(`the build failed:\n${checked.stdout}`);
 
-    const bundle = await rolldown({ cwd: root, input: 'src/main.ts', platform: 'node', external, transform, logLevel: 'warn' });
-    const { output } = await bundle.write({ dir: draft, format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' });
-    await bundle.close();
-    const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
-    await writeFile(path.join(draft, 'LICENSES.txt'), await licensesOf(modules));
-
+    await bundle(root, draft);
     const main = path.join(draft, 'main.js');
     const text = await readFile(main, 'utf8');
     if (!text.startsWith('#!/usr/bin/env node\n')) throw new Error('the build failed: src/main.ts must start with #!/usr/bin/env node');
