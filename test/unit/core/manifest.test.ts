@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { JetbackupError } from '../../../src/core/errors.ts';
+import { isNewerFormat, JetbackupError } from '../../../src/core/errors.ts';
 import {
   artifactOf,
   canonicalBytes,
@@ -80,10 +80,12 @@ describe('a manifest', () => {
     expect(refused(JSON.stringify(moved)).code).toBe('damaged');
   });
 
-  test('of a later format asks for a newer jetbackup', () => {
+  test('of a later format asks for a newer jetbackup, and is told apart from a damaged one', () => {
     const error = refused(JSON.stringify({ format: 2, whatever: true }));
+    expect(error.code).toBe('damaged');
     expect(error.message).toContain('format 2');
     expect(error.hint).toContain('newer jetbackup');
+    expect(isNewerFormat(error)).toBe(true);
   });
 
   test.each([
@@ -92,10 +94,14 @@ describe('a manifest', () => {
     ['another JSON', '[]'],
     ['null', 'null'],
     ['bytes that are no UTF-8', Uint8Array.of(0x22, 0xff, 0x22)],
-  ])('is not %s', (_, bytes) => {
+    ['one of this format that lacks a field', JSON.stringify({ ...manifest, artifacts: undefined })],
+    ['one of an earlier format than the first', JSON.stringify({ ...manifest, format: 0 })],
+    ['one whose format is no number', JSON.stringify({ ...manifest, format: '2' })],
+  ])('is not %s: that is damaged, whichever jetbackup reads it', (_, bytes) => {
     const error = refused(bytes);
     expect(error.code).toBe('damaged');
     expect(error.message).toContain('jetadmin/x/manifest.json');
+    expect(isNewerFormat(error)).toBe(false);
   });
 
   test('finds its artifacts by kind, and the major of its server', () => {

@@ -49,6 +49,22 @@ describe('a survey', () => {
     expect(fresh.databases[0]?.plan.expire).toHaveLength(2);
   });
 
+  it.each([
+    ['of a newer jetbackup', (manifest: Manifest) => JSON.stringify({ ...manifest, format: 2 }), 'unknown-format'],
+    ['that is damaged', (manifest: Manifest) => JSON.stringify({ ...manifest, format: 0 }), 'unreadable'],
+  ] as const)('sets a backup aside whose manifest is one %s, keeps it, and gives the reason', async (_, changed, reason) => {
+    const { deps, manifests } = await repository();
+    const [oldest] = manifests;
+    if (oldest === undefined) throw new Error('there are three');
+    await deps.store.delete(manifestKey('shop', oldest.id));
+    await deps.store.put(manifestKey('shop', oldest.id), bytesOf(changed(oldest)));
+    const [survey] = (await surveyRetention(deps, input, signal)).databases;
+    expect(survey?.points.map(({ state }) => state)).toEqual([reason, 'ok', 'ok']);
+    expect(survey?.plan.keep.find(({ point }) => point.id === oldest.id)?.reasons).toEqual([{ kind: reason }]);
+    expect(survey?.plan.expire.map(({ point }) => point.id)).toEqual([manifests[1]?.id]);
+    expect(survey?.plan.notes).toContainEqual({ database: 'shop', kind: 'set-aside', reason, count: 1 });
+  });
+
   it('trusts no manifest that it is given more than one that it reads', async () => {
     const { deps, manifests } = await repository();
     const forged = manifests.map((manifest) => ({ ...manifest, snapshotInstant: '2020-01-01T00:00:00Z' }));

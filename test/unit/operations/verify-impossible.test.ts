@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { JetbackupError } from '../../../src/core/errors.ts';
+import { isNewerFormat, JetbackupError } from '../../../src/core/errors.ts';
+import type { Fingerprint } from '../../../src/core/fingerprint.ts';
 import { generateSigningKey, loadSigningKey } from '../../../src/crypto/signature.ts';
+import { noFingerprint } from '../../../src/postgres/fingerprint.ts';
 import type { RestoreCheck } from '../../../src/verify/check.ts';
 import { fakeRestorer, fakeSandboxes } from '../../support/fake-sandbox.ts';
 import { DATABASE } from '../../support/small-installation.ts';
@@ -153,6 +155,39 @@ describe('what cannot be told', () => {
     await expect(shop.verify(id, { publicKeys: [stranger.publicKey] })).rejects.toMatchObject({ code: 'key-missing' });
     expect((await shop.survey()).points).toMatchObject([{ proof: 'unproven' }]);
   });
+
+  it.each(['a fingerprint', 'a manifest'])(
+    'is a backup with %s of a newer jetbackup: nothing is found bad, and nothing proven',
+    async (what) => {
+      const newer = { ...noFingerprint, mode: 'content', version: 2 } as unknown as Fingerprint;
+      const { shop, records, store } = await installation({
+        takeFingerprint: async () => (what === 'a fingerprint' ? newer : noFingerprint),
+      });
+      const { id } = await shop.backup({ fingerprint: 'content' });
+      const key = `${DATABASE}/${id}/manifest.json`;
+      if (what === 'a manifest')
+        store.objects.set(
+          key,
+          Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(store.objects.get(key) ?? '').toString()), format: 2 })),
+        );
+      const sandboxes = fakeSandboxes();
+      const error = await shop.verify(id, { sandboxes }).then(
+        ({ outcome }) => outcome,
+        (reason: unknown) => reason,
+      );
+      expect(error).toMatchObject({ code: 'damaged', hint: 'Use a newer jetbackup.' });
+      expect(isNewerFormat(error)).toBe(true);
+      expect(sandboxes.started).toEqual([]);
+      expect(records()).toMatchObject([{ result: 'failed', error: { code: 'damaged' }, verification: { outcome: null, attached: false } }]);
+      expect(
+        records()
+          .flatMap(({ verification }) => verification?.checks ?? [])
+          .filter(({ status }) => status === 'fail'),
+      ).toEqual([]);
+      expect(store.objects.has(`${DATABASE}/${id}/proof.json`)).toBe(false);
+      expect((await shop.survey()).points).toMatchObject([{ proof: 'unproven' }]);
+    },
+  );
 
   it('is written without a name or a value of the database', async () => {
     const { shop, store } = await installation();

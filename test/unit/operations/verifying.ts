@@ -6,13 +6,13 @@ import type { RestoreCheck } from '../../../src/verify/check.ts';
 import { fakeRestorer } from '../../support/fake-sandbox.ts';
 import { createMemoryStore } from '../../support/memory-store.ts';
 import { simulatedClock } from '../../support/simulated-time.ts';
-import { openSmallInstallation } from '../../support/small-installation.ts';
+import { openSmallInstallation, type SmallOptions } from '../../support/small-installation.ts';
 
 /** One database of two rows, and the records that its verifications leave. */
-export async function installation() {
+export async function installation(source: SmallOptions['source'] = {}) {
   const clock = simulatedClock(Temporal.Instant.from('2026-11-20T02:00:00Z'));
   const store = createMemoryStore({ clock });
-  const shop = await openSmallInstallation({ store, clock, rows: () => ['1\tone\n', '2\ttwo\n'], policy: { daily: 7 } });
+  const shop = await openSmallInstallation({ store, clock, rows: () => ['1\tone\n', '2\ttwo\n'], policy: { daily: 7 }, source });
   const records = () =>
     [...store.objects]
       .filter(([key]) => key.startsWith('runs/'))
