@@ -32,6 +32,9 @@ const phases: readonly Phase[] = [
   { phase: 'checks', asks: true },
 ];
 
+/** The note of somebody who reads this backup. */
+const noteOf = (backup = '') => new RegExp(`^readers/${DATABASE}/${backup}/[^/]+$`);
+
 type Kind = 'local' | 'container';
 const programs = await localServerPrograms();
 const kinds: readonly Kind[] = programs === undefined ? ['container'] : ['container', 'local'];
@@ -52,6 +55,7 @@ const waitingIndex = `
 describe('a verification that is told to stop', () => {
   let server: SourceServer & AsyncDisposable;
   const sites = new Map<Kind, VerifyInstallation>();
+  const backups = new Map<Kind, string>();
 
   beforeAll(async () => {
     server = programs === undefined ? await startPostgres(15, { tmpfs: true }) : await startLocalServer(programs);
@@ -60,7 +64,7 @@ describe('a verification that is told to stop', () => {
     for (const kind of kinds) {
       const site = await makeVerifyInstallation({ server, database: DATABASE });
       sites.set(kind, site);
-      await site.installation.backup();
+      backups.set(kind, await site.installation.backup());
     }
   });
   afterEach(async () => {
@@ -88,6 +92,10 @@ describe('a verification that is told to stop', () => {
     return run;
   }
 
+  /** What runs leave in the repository that goes by date: notes of readers, objects of probes, claims. */
+  const dated = async ({ installation }: VerifyInstallation) =>
+    (await installation.repository.keys()).filter((key) => /^(?:readers|[.]jetbackup-probe)[/]|[/]claim[.]json$/.test(key));
+
   /** Both kinds at once: most of the time goes by with waiting. */
   const each = (work: (kind: Kind, site: VerifyInstallation) => Promise<void>) =>
     Promise.all([...sites].map(([kind, site]) => work(kind, site)));
@@ -114,6 +122,7 @@ describe('a verification that is told to stop', () => {
 
   describe('by SIGKILL', () => {
     const killed = new Map<Kind, RunningCli[]>(kinds.map((kind) => [kind, []]));
+    const notes = new Map<Kind, string[]>(kinds.map((kind) => [kind, []]));
 
     it.each(phases)('at $phase proves nothing, and the next verification removes what it left', async (phase) => {
       await each(async (kind, site) => {
@@ -123,6 +132,11 @@ describe('a verification that is told to stop', () => {
         run.child.kill('SIGKILL');
         expect(await run.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
         expect((await installation.repository.keys()).filter((key) => key.endsWith('/proof.json'))).toEqual([]);
+        // That it was reading is what it leaves in the repository, and nothing else.
+        const earlier = notes.get(kind) ?? [];
+        const left = await dated(site);
+        expect(left, kind).toEqual([...earlier, expect.stringMatching(noteOf(backups.get(kind)))]);
+        notes.set(kind, left);
         // The next one has removed it before it makes anything.
         for (const before of killed.get(kind) ?? []) expect(await leftOf(before), kind).toEqual([]);
         killed.get(kind)?.push(run);
@@ -131,7 +145,8 @@ describe('a verification that is told to stop', () => {
     });
 
     it('leaves nothing for good: after the next verification, which proves the backup, everything of theirs is gone', async () => {
-      await each(async (kind, { installation, configureVerify, leftOf, verify }) => {
+      await each(async (kind, site) => {
+        const { installation, configureVerify, leftOf, verify } = site;
         await configureVerify();
         const ended = await verify('--sandbox', kind);
         expect(ended, ended.stderr).toMatchObject({ code: 0 });
@@ -139,6 +154,8 @@ describe('a verification that is told to stop', () => {
         if (kind === 'local')
           expect(ended.stderr).toMatch(/removed what a killed run left: the local sandbox .* and the server that ran in it/);
         for (const run of killed.get(kind) ?? []) expect(await leftOf(run), kind).toEqual([]);
+        // The notes of those that were killed run out within the hour; its own it has taken away.
+        expect(await dated(site), kind).toEqual(notes.get(kind));
         await installation.endGrace();
         await installation.expectNothingLeft();
       });
@@ -169,6 +186,7 @@ describe('a verification that is told to stop', () => {
       expect(await databases()).toHaveLength(1);
       const next = await installation.cli.start(arguments_, env).ended;
       expect(next, next.stderr).toMatchObject({ code: 0 });
+      expect(await dated(site)).toEqual([expect.stringMatching(noteOf(backups.get('container')))]);
       await installation.endGrace();
     }
     expect(await databases()).toEqual([]);
