@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, statfs, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SandboxProvider } from '../../../src/verify/sandbox.ts';
@@ -119,11 +119,13 @@ describe.skipIf(programs === undefined)(`a sandbox of this machine's own program
       await mkdir(bindir);
       await symlink(programs?.postgres ?? '', join(bindir, 'postgres'));
       await chmod(place, 0o1777);
-      const fill = `fallocate -l $(($(stat -f -c '%a * %S' ${place}) - ${8 * 1024 * 1024})) ${join(place, 'filler')} || exit`;
+      const fill = `fallocate -l $(($(stat -f -c '%a * %S' ${place}) - ${8 * 1024 * 1024})) ${join(place, 'filler')}`;
       const lines = ['#!/bin/sh', `case "$*" in *--pgdata*) ${fill} ;; esac`];
       await writeFile(join(bindir, 'initdb'), [...lines, `exec ${programs?.initdb} "$@"`, ''].join('\n'), { mode: 0o755 });
       const starting = failure(provider({ directory: place, bindir }).start(request({ major: programs?.major ?? 0 }), never));
       expect(await starting).toMatchObject({ code: 'sandbox-unavailable', message: expect.stringContaining('No space left on device') });
+      // Of initdb, for what was to fill the disk did: where it fails it says the same, and leaves nothing or an empty file.
+      expect((await stat(join(place, 'filler'))).size).toBeGreaterThan(1024 ** 3);
     });
   });
 });
