@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EmailSettings, emailChannel } from '../../../src/alerts/email.ts';
 import { isJetbackupError, type JetbackupError } from '../../../src/core/errors.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
-import { certificate, deadPort, hastened, httpReceiver, mailServer, never, notice, secret } from './receivers.ts';
+import { deadPort, httpReceiver } from '../../support/http-receiver.ts';
+import { certificate, hastened, mailServer, never, notice, secret } from './receivers.ts';
 
 let tls: Awaited<ReturnType<typeof certificate>>;
 beforeAll(async () => {

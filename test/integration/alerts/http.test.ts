@@ -8,7 +8,8 @@ import { slackChannel } from '../../../src/alerts/slack.ts';
 import { verifySignature, WebhookBodySchema, webhookChannel } from '../../../src/alerts/webhook.ts';
 import { isJetbackupError, type JetbackupError } from '../../../src/core/errors.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
-import { deadPort, type HttpReceiver, hastened, httpReceiver, never, notice, secret } from './receivers.ts';
+import { deadPort, type HttpReceiver, httpReceiver } from '../../support/http-receiver.ts';
+import { hastened, never, notice, secret } from './receivers.ts';
 
 const PATH = '/services/T0SECRET/B0SECRET/abcdefSECRET';
 const SHARED = 'shared-secret-of-both-sides';

@@ -10,8 +10,9 @@ import { alertRound, sendNotices } from '../../../src/alerts/round.ts';
 import { type AlertState, emptyState, readState } from '../../../src/alerts/state.ts';
 import type { Severity } from '../../../src/core/alert.ts';
 import { type Clock, type Instant, systemClock } from '../../../src/platform/clock.ts';
+import { type HttpReceiver, httpReceiver } from '../../support/http-receiver.ts';
 import { healthy, later, NOW, raising } from '../../unit/alerts/facts.ts';
-import { certificate, type HttpReceiver, hastened, httpReceiver, type MailServer, mailServer, never, secret } from './receivers.ts';
+import { certificate, hastened, type MailServer, mailServer, never, secret } from './receivers.ts';
 
 const all: AlertFilter = { severity: 'info', rules: undefined, databases: undefined };
 

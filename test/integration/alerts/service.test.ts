@@ -12,9 +12,10 @@ import { createAlertRounds, type RoundResult } from '../../../src/operations/ale
 import { createFilesystemStore } from '../../../src/storage/filesystem.ts';
 import type { ObjectStore, Room } from '../../../src/storage/store.ts';
 import type { RestoreCheck } from '../../../src/verify/check.ts';
+import { type HttpReceiver, httpReceiver } from '../../support/http-receiver.ts';
 import { datedStore, type SimulatedClock, simulatedClock } from '../../support/simulated-time.ts';
 import { DATABASE, openSmallInstallation } from '../../support/small-installation.ts';
-import { type HttpReceiver, hastened, httpReceiver, type Mail, type MailServer, mailServer, never, secret } from './receivers.ts';
+import { hastened, type Mail, type MailServer, mailServer, never, secret } from './receivers.ts';
 
 const objectives = { rpoMs: 26 * 3_600_000, rtoMs: undefined };
 const failing: RestoreCheck = {
