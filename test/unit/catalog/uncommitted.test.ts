@@ -27,7 +27,7 @@ function storeWithClock() {
 const data = (store: MemoryStore, id: string) => store.put(`jetadmin/${id}/dump.pgc.gz.age`, bytesOf('x'));
 const claim = (store: MemoryStore, id: string, source: string, committing = false) =>
   writeClaim(store, { database: 'jetadmin', id }, { source, committing }, signal);
-const left = (store: MemoryStore) => [...store.objects.keys()].filter((key) => key.endsWith('.age')).sort();
+const left = (store: MemoryStore) => [...store.objects.keys()].sort();
 const sweep = async (store: MemoryStore) => {
   const { uncommitted } = await surveyDatabase(store, 'jetadmin', signal);
   return await removeDeadRuns(store, 'jetadmin', uncommitted, { source: 'server A', now }, signal);
@@ -44,7 +44,10 @@ describe('what a run left uncommitted', () => {
     await store.put(`other/${dead}/dump.pgc.gz.age`, bytesOf('x'));
     expect(await sweep(store)).toEqual([dead]);
     expect(left(store)).toEqual([
+      `jetadmin/${committed}/claim.json`,
       `jetadmin/${committed}/dump.pgc.gz.age`,
+      `jetadmin/${committed}/manifest.json`,
+      `jetadmin/${elsewhere}/claim.json`,
       `jetadmin/${elsewhere}/dump.pgc.gz.age`,
       `other/${dead}/dump.pgc.gz.age`,
     ]);
@@ -55,6 +58,7 @@ describe('what a run left uncommitted', () => {
     await ago(49 * 60, () => data(store, elsewhere));
     await ago(47 * 60, () => data(store, silent));
     expect(await sweep(store)).toEqual([elsewhere]);
+    expect(left(store)).toEqual([`jetadmin/${silent}/dump.pgc.gz.age`]);
   });
 
   test('stays while a run of another source refreshes its claim, however old its objects are', async () => {
@@ -62,14 +66,17 @@ describe('what a run left uncommitted', () => {
     await ago(100 * 60, () => data(store, silent));
     await ago(60, () => claim(store, silent, 'server B'));
     expect(await sweep(store)).toEqual([]);
+    expect(left(store)).toEqual([`jetadmin/${silent}/claim.json`, `jetadmin/${silent}/dump.pgc.gz.age`]);
   });
 
   test('stays for an hour when the run was committing, since its manifest may be on its way', async () => {
     const { store, ago } = storeWithClock();
     await ago(30, async () => [await data(store, dead), await claim(store, dead, 'server A', true)]);
     expect(await sweep(store)).toEqual([]);
+    expect(left(store)).toEqual([`jetadmin/${dead}/claim.json`, `jetadmin/${dead}/dump.pgc.gz.age`]);
     await ago(120, async () => [await data(store, dead), await claim(store, dead, 'server A', true)]);
     expect(await sweep(store)).toEqual([dead]);
+    expect(left(store)).toEqual([]);
   });
 
   test('stays when the manifest arrives between the look and the first delete', async () => {
@@ -83,7 +90,7 @@ describe('what a run left uncommitted', () => {
       },
     };
     await removeUncommitted(late, { database: 'jetadmin', id: dead }, now, signal);
-    expect(left(store)).toEqual([`jetadmin/${dead}/dump.pgc.gz.age`]);
+    expect(left(store)).toEqual([`jetadmin/${dead}/dump.pgc.gz.age`, `jetadmin/${dead}/manifest.json`]);
   });
 
   test('stays once a manifest is there', async () => {
@@ -91,7 +98,7 @@ describe('what a run left uncommitted', () => {
     await data(store, committed);
     await store.put(`jetadmin/${committed}/manifest.json`, bytesOf('{}'));
     await removeUncommitted(store, { database: 'jetadmin', id: committed }, now, signal);
-    expect(left(store)).toEqual([`jetadmin/${committed}/dump.pgc.gz.age`]);
+    expect(left(store)).toEqual([`jetadmin/${committed}/dump.pgc.gz.age`, `jetadmin/${committed}/manifest.json`]);
   });
 
   test('stays when its claim cannot be read: that vouches for nothing', async () => {
@@ -99,5 +106,6 @@ describe('what a run left uncommitted', () => {
     await data(store, dead);
     store.objects.set(`jetadmin/${dead}/claim.json`, Buffer.from('not json'));
     expect(await sweep(store)).toEqual([]);
+    expect(left(store)).toEqual([`jetadmin/${dead}/claim.json`, `jetadmin/${dead}/dump.pgc.gz.age`]);
   });
 });
