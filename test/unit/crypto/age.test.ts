@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type ByteStream, bytesOf, collect, KiB, MiB } from '../../../src/core/bytes.ts';
-import { JetbackupError } from '../../../src/core/errors.ts';
+import { isJetbackupError, JetbackupError } from '../../../src/core/errors.ts';
 import { createOpener, createSealer } from '../../../src/crypto/age.ts';
 import { generateIdentity, parseIdentities } from '../../../src/crypto/identities.ts';
 
@@ -113,7 +113,8 @@ describe('a sealed stream that is not whole', () => {
         const flipped = Buffer.from(sealed);
         flipped.writeUInt8(flipped.readUInt8(at) ^ (1 << bit), at);
         const { released, error } = await openAnyhow(bytesOf(flipped));
-        expect(error).toBeInstanceOf(JetbackupError);
+        // In its header it may say that the key is another one; what comes after can only be damage.
+        if (!isJetbackupError(error, 'damaged')) expect([at < headerBytes - 16, error]).toMatchObject([true, { code: 'key-wrong' }]);
         const intact = at < headerBytes ? 0 : Math.floor((at - headerBytes) / (chunk + 16)) * chunk;
         expect(released.byteLength).toBe(intact);
         expect(released.equals(plain.subarray(0, intact))).toBe(true);
@@ -129,7 +130,6 @@ describe('a sealed stream that is not whole', () => {
     await fc.assert(
       fc.asyncProperty(fc.oneof(fc.constantFrom(...interesting), fc.nat(sealed.byteLength - 1)), fractions, async (length, cuts) => {
         const { released, error } = await openAnyhow(bytesOf(...cut(sealed.subarray(0, length), cuts)));
-        expect(error).toBeInstanceOf(JetbackupError);
         expect(error).toMatchObject({ code: 'damaged' });
         const intact = Math.max(0, Math.floor((length - headerBytes) / (chunk + 16)) * chunk);
         expect(released.byteLength).toBe(intact);
