@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { VerifyDocument } from '../../src/cli/json-verify.ts';
+import { RunRecordSchema } from '../../src/core/run-record.ts';
 import { damages, shop, shopQueries, shopRoles, shopValues } from '../support/damages.ts';
 import { localServerPrograms, type SourceServer, startLocalServer } from '../support/local-server.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -67,7 +68,10 @@ describe('jetbackup verify of a database that came back damaged', () => {
     // What is recorded says as much, and names nothing of the database.
     const records = (await repository.keys()).filter((key) => key.startsWith('runs/')).sort();
     const record = (await repository.read(records.at(-1) ?? '')).toString();
-    expect(record).toMatch(/"operation": "verify"/);
+    expect(RunRecordSchema.parse(JSON.parse(record))).toMatchObject({
+      operation: 'verify',
+      verification: { outcome: result?.outcome, attached: true },
+    });
     expect(record).not.toMatch(/shop\.|invoice|customer|leads|625625|trgm|jetbackup_canary/);
   });
 });
