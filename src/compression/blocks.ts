@@ -1,4 +1,5 @@
 import { type ByteStream, MiB } from '../core/bytes.ts';
+import { buffersPassed } from '../platform/young-buffers.ts';
 
 /**
  * Bytes of plaintext per block. Each block is compressed on its own, so a smaller one compresses worse (deflate and zstd start
@@ -61,6 +62,7 @@ export async function* compressBlocks(
         offset += part.byteLength;
         if (filled < BLOCK_BYTES) continue;
         start(lane, filled);
+        buffersPassed(filled);
         blocks += 1;
         const first = queue.length < inFlight ? undefined : queue.shift();
         if (first !== undefined) yield await first;

@@ -1,6 +1,7 @@
 import type { Transform } from 'node:stream';
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
+import { buffersPassed } from '../platform/young-buffers.ts';
 
 /** One of node:zlib's decompressors. */
 export type Engine = Transform & {
@@ -83,8 +84,10 @@ function drive(engine: Engine, broken: (cause: unknown) => JetbackupError): Driv
         wake = resolve;
       });
       const piece: unknown = engine.read();
-      if (piece instanceof Uint8Array) yield piece;
-      else await woken;
+      if (piece instanceof Uint8Array) {
+        buffersPassed(piece.byteLength);
+        yield piece;
+      } else await woken;
     }
   }
 
