@@ -46,6 +46,13 @@ const Forecast = z.strictObject({
   breaks: z.strictObject({ expected: Instant.nullable(), earliest: Instant.nullable() }).nullable(),
 });
 
+const unread = {
+  /** Run records of this instant and before were not read; null where all of 24 months were. */
+  unreadBefore: Instant.nullable(),
+  /** When the newest run began whose record this user may not read; null where all may be read. */
+  deniedAt: Instant.nullable(),
+};
+
 const figures = { rto: Rto.nullable(), forecast: Forecast.nullable() };
 
 export const StatusDocument = z.strictObject({
@@ -96,8 +103,7 @@ export const StatusDocument = z.strictObject({
       ),
     }),
   ),
-  /** Run records of this instant and before were not read; null where all of 24 months were. */
-  unreadBefore: Instant.nullable(),
+  ...unread,
 });
 export type StatusDocument = z.infer<typeof StatusDocument>;
 
@@ -130,6 +136,6 @@ export const VerificationHistoryDocument = z.strictObject({
       ...figures,
     }),
   ),
-  unreadBefore: Instant.nullable(),
+  ...unread,
 });
 export type VerificationHistoryDocument = z.infer<typeof VerificationHistoryDocument>;

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { scheduledJobs } from '../config/schedule.ts';
 import { dueAround } from '../daemon/schedule.ts';
-import type { DatabaseStatus } from '../operations/status.ts';
+import type { DatabaseStatus, StatusReport } from '../operations/status.ts';
 import type { Instant } from '../platform/clock.ts';
 
 /** A job of one database: when it was last due, whether anything has run for that, and when it is due next. */
@@ -16,14 +16,22 @@ export interface ScheduledStatus {
 /** A daemon begins within its jitter, and catches up within ten minutes of waking; after this it is late, ms. */
 const PATIENCE_MS = 15 * 60_000;
 
-/** What the configuration schedules for a database, against what ran. Nothing is overdue that was due before there was any backup. */
-export function scheduleOf(config: Config, { database, history }: DatabaseStatus, now: Instant): readonly ScheduledStatus[] {
+/**
+ * What the configuration schedules for a database, against what ran. Nothing is overdue that was due before there was any backup, nor
+ * what a run may have covered whose record this user may not read.
+ */
+export function scheduleOf(
+  config: Config,
+  { database, history }: DatabaseStatus,
+  { at: now, deniedAt }: Pick<StatusReport, 'at' | 'deniedAt'>,
+): readonly ScheduledStatus[] {
   return scheduledJobs(config).flatMap(({ operation, database: of, cron, zone, jitterMs }) => {
     if (of !== database || operation === 'prune') return [];
     const { last, next } = dueAround(cron, zone, now);
     const ran = history.lastRuns[operation]?.startedAt;
     const isOver = last !== undefined && now.epochMilliseconds - last.epochMilliseconds > PATIENCE_MS + jitterMs;
-    const isCovered = last === undefined || (ran !== undefined && ran.epochMilliseconds >= last.epochMilliseconds);
+    const isCovered =
+      last === undefined || [ran, deniedAt].some((run) => run !== undefined && run.epochMilliseconds >= last.epochMilliseconds);
     const wasThere = history.lastGoodBackup !== undefined && last !== undefined && hadBegun(history.tally.backups, last);
     return [{ operation, lastDue: last, next, overdue: isOver && !isCovered && wasThere }];
   });

@@ -40,7 +40,7 @@ export function statusDocument(
         const { run, startedAt, finishedAt, result, error } = last;
         return [{ operation, run, startedAt: startedAt.toString(), finishedAt: finishedAt.toString(), result, error }];
       }),
-      schedule: scheduleOf(config, status, report.at).map(({ operation, lastDue, overdue, next }) => ({
+      schedule: scheduleOf(config, status, report).map(({ operation, lastDue, overdue, next }) => ({
         ...{ operation, overdue, lastDue: text(lastDue), next: text(next) },
       })),
       frozenBy: status.frozenBy ?? null,
@@ -48,7 +48,7 @@ export function statusDocument(
         ...{ objective, state, wantedSeconds, why: whyText(why, timeZone) },
       })),
     })),
-    unreadBefore: text(report.unreadBefore),
+    ...unreadDocument(report),
   };
 }
 
@@ -61,8 +61,12 @@ export function historyDocument(report: StatusReport, repository: string): Verif
       verifications: status.history.verifications.map(verificationDocument),
       ...figuresDocument(status),
     })),
-    unreadBefore: text(report.unreadBefore),
+    ...unreadDocument(report),
   };
+}
+
+function unreadDocument({ unreadBefore, deniedAt }: StatusReport): Pick<StatusDocument, 'unreadBefore' | 'deniedAt'> {
+  return { unreadBefore: text(unreadBefore), deniedAt: text(deniedAt) };
 }
 
 function pointDocument({ id, at, ageSeconds }: AgedPoint): NonNullable<StatusDocument['databases'][number]['newestProven']> {

@@ -12,18 +12,24 @@ export interface View {
 }
 
 /** A status for people: per database what is wanted and what is, then when that was measured. */
-export function statusText({ at, databases, unreadBefore, deniedAt }: StatusReport, view: View & { readonly config: Config }): string {
-  const blocks = databases.map((status) => databaseText(status, scheduleOf(view.config, status, at), view));
-  if (unreadBefore !== undefined) blocks.push(unreadText(unreadBefore.toString(), view));
-  if (deniedAt !== undefined) blocks.push(deniedText(deniedAt.toString(), view));
-  return blocks.join('\n\n');
+export function statusText(report: StatusReport, view: View & { readonly config: Config }): string {
+  const blocks = report.databases.map((status) => databaseText(status, scheduleOf(view.config, status, report), view));
+  return [...blocks, ...unreadTexts(report, view)].join('\n\n');
+}
+
+/** What the report could not take into account. */
+export function unreadTexts({ unreadBefore, deniedAt }: StatusReport, view: Pick<View, 'timeZone'>): string[] {
+  return [
+    ...(unreadBefore === undefined ? [] : [unreadText(unreadBefore.toString(), view)]),
+    ...(deniedAt === undefined ? [] : [deniedText(deniedAt.toString(), view)]),
+  ];
 }
 
 export function deniedText(deniedAt: string, { timeZone }: Pick<View, 'timeZone'>): string {
   return `a run record of ${instantText(deniedAt, timeZone)} may not be read by this user, so nothing is known of it: chown it, or allow s3:GetObject`;
 }
 
-export function unreadText(unreadBefore: string, { timeZone }: View): string {
+function unreadText(unreadBefore: string, { timeZone }: Pick<View, 'timeZone'>): string {
   return `run records of ${instantText(unreadBefore, timeZone)} and before were not read: there are too many`;
 }
 

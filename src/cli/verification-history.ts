@@ -3,7 +3,7 @@ import type { VerificationEntry } from '../operations/verification-history.ts';
 import { forecastLines, secondsText } from './objective-words.ts';
 import { configuredDatabases, type Outcome, type Session } from './session.ts';
 import { failedChecks, historyDocument } from './status-document.ts';
-import { indented, rtoText, unreadText, type View } from './status-text.ts';
+import { indented, rtoText, unreadTexts, type View } from './status-text.ts';
 import { bytesText, fieldsText, instantText, tableText } from './text.ts';
 
 /**
@@ -15,8 +15,7 @@ export async function runHistory({ config, composed, context, output }: Session,
   const input = { databases, retention: composed.retentionInput(databases.map(({ name }) => name)) };
   const report = await context.operations.surveyStatus(composed.statusDeps(), input, context.signal);
   const view = { timeZone: config.timeZone, colors: output.colors };
-  const blocks = report.databases.map((status) => historyText(status, view));
-  if (report.unreadBefore !== undefined) blocks.push(unreadText(report.unreadBefore.toString(), view));
+  const blocks = [...report.databases.map((status) => historyText(status, view)), ...unreadTexts(report, view)];
   return { kind: 'report', document: historyDocument(report, composed.location), text: blocks.join('\n\n') };
 }
 

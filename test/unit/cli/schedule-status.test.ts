@@ -29,8 +29,9 @@ function status(backups: readonly string[]): DatabaseStatus {
   } as unknown as DatabaseStatus;
 }
 
-const backupOf = (now: string, backups: readonly string[]) => {
-  const found = scheduleOf(config, status(backups), at(now)).find(({ operation }) => operation === 'backup');
+const backupOf = (now: string, backups: readonly string[], denied?: string) => {
+  const report = { at: at(now), deniedAt: denied === undefined ? undefined : at(denied) };
+  const found = scheduleOf(config, status(backups), report).find(({ operation }) => operation === 'backup');
   return { lastDue: found?.lastDue?.toString(), overdue: found?.overdue, next: found?.next?.toString() };
 };
 
@@ -47,6 +48,12 @@ describe('what status says of the schedule', () => {
     const before = ['2026-11-19T01:00:00Z'];
     expect(backupOf('2026-11-20T01:14:00Z', before).overdue).toBe(false);
     expect(backupOf('2026-11-20T01:16:00Z', before).overdue).toBe(true);
+  });
+
+  it('calls nothing overdue that a run may have covered whose record may not be read', () => {
+    const before = ['2026-11-19T01:00:00Z'];
+    expect(backupOf('2026-11-20T01:16:00Z', before, '2026-11-20T01:00:03Z').overdue).toBe(false);
+    expect(backupOf('2026-11-20T01:16:00Z', before, '2026-11-20T00:59:00Z').overdue).toBe(true);
   });
 
   it('takes a later backup for it, whoever made it', () => {
