@@ -1,9 +1,9 @@
 import * as z from 'zod';
 import { type AlertState, type Incident, readState } from '../alerts/state.ts';
 import { ACKNOWLEDGEMENTS_PREFIX, ALERT_STATE_KEY, ALERTS_PREFIX, acknowledgementKey } from '../catalog/layout.ts';
-import { bytesOf, collect, KiB, MiB } from '../core/bytes.ts';
-import { isJetbackupError } from '../core/errors.ts';
+import { bytesOf, KiB, MiB } from '../core/bytes.ts';
 import type { Id } from '../core/ids.ts';
+import { readText } from '../storage/json-object.ts';
 import type { Key, ObjectStore } from '../storage/store.ts';
 
 /* What alerting keeps in the repository (FORMAT.md, "Alerts"). None of it is signed, and nothing but alerting goes by it. */
@@ -12,7 +12,6 @@ import type { Key, ObjectStore } from '../storage/store.ts';
 const MOST_STATE_BYTES = 16 * MiB;
 /** Acknowledgements taken in at once; the next round takes the next. */
 const MOST_REQUESTS = 100;
-const ATTEMPTS = 3;
 
 export interface StoredAlertState {
   /** As it lies there; undefined: there is none. */
@@ -100,18 +99,5 @@ async function readRequest(store: ObjectStore, key: Key, signal: AbortSignal): P
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof RangeError) return undefined;
     throw error;
-  }
-}
-
-/** Undefined where there is no such object. */
-async function readText(store: ObjectStore, key: Key, mostBytes: number, signal: AbortSignal): Promise<string | undefined> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return Buffer.from(await collect(await store.get(key, { signal }), mostBytes)).toString('utf8');
-    } catch (error) {
-      if (isJetbackupError(error, 'storage-not-found')) return undefined;
-      // Replaced by its writer while it was read, most likely.
-      if (!isJetbackupError(error, 'storage-failed') || attempt === ATTEMPTS) throw error;
-    }
   }
 }
