@@ -46,6 +46,8 @@ const READY_MS = 60_000;
 const POLL_MS = 50;
 /** ms between the last that a client hears of a server and its end. */
 const ENDING_MS = 2_000;
+/** ms between the last that a client hears of its own server process and the server's word about the end of that one. */
+const NOTICING_MS = 500;
 /** ms for an immediate shutdown; the postmaster kills children of its own after 5 s (postmaster.c, SIGKILL_CHILDREN_AFTER_SECS). */
 const STOP_GRACE_MS = 10_000;
 
@@ -207,12 +209,20 @@ function sandboxOf(made: {
   return {
     ...{ kind: 'local', description, profile: request.profile, isOurs: true, settings },
     async trouble(signal) {
-      const symptom = log.symptom();
-      if (symptom !== undefined) return `the server said: ${symptom}`;
+      const said = () => {
+        const symptom = log.symptom();
+        return symptom === undefined ? undefined : `the server said: ${symptom}`;
+      };
+      const atOnce = said();
+      if (atOnce !== undefined) return atOnce;
       const full = await fullDisk(directory).catch((error: unknown) => `its directory is gone: ${messageOf(error)}`);
       if (full !== undefined) return full;
       const silence = await silenceOf(settings, signal);
-      if (silence === undefined) return undefined;
+      if (silence === undefined) {
+        // It answers still. Whoever takes that for good blames the backup.
+        await clock.sleep(NOTICING_MS, signal);
+        return said();
+      }
       // A client hears of the end before we do.
       const hurry = new AbortController();
       await Promise.race([service.ended, clock.sleep(ENDING_MS, hurry.signal).catch(() => {})]);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { createProcessRunner, type ProcessRunner } from '../../../src/platform/processes.ts';
 import { createServiceRunner } from '../../../src/platform/services.ts';
@@ -12,12 +12,12 @@ import { runProgram } from '../../support/stock-programs.ts';
 import { until } from '../../support/waiting.ts';
 import {
   appears,
+  describeSandboxes,
   failure,
   holdSandbox,
   isRoot,
   never,
   processesIn,
-  programs,
   provider,
   query,
   request,
@@ -29,7 +29,7 @@ sandboxDirectory((made) => {
   directory = made;
 });
 
-describe.skipIf(programs === undefined)(`a sandbox of this machine's own programs${programs ? '' : ' (skipped: there are none)'}`, () => {
+describeSandboxes(() => {
   it('that could not be removed is removed by the next job of the same process, which lives', async () => {
     const ledger = createSandboxLedger();
     const processes = createProcessRunner();

@@ -2,9 +2,22 @@ import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, readdir, readFile, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/platform/clock.ts';
+import { createServiceRunner, type ServiceCommand, type ServiceRunner } from '../../../src/platform/services.ts';
 import type { SandboxProvider } from '../../../src/verify/sandbox.ts';
 import { until } from '../../support/waiting.ts';
-import { appears, failure, isRoot, never, programs, provider, query, request, sandboxDirectory } from './local-sandboxes.ts';
+import {
+  appears,
+  describeSandboxes,
+  failure,
+  isRoot,
+  never,
+  programs,
+  provider,
+  query,
+  request,
+  sandboxDirectory,
+} from './local-sandboxes.ts';
 
 let directory: string;
 sandboxDirectory((made) => {
@@ -15,7 +28,7 @@ sandboxDirectory((made) => {
 const sharedMemory = async () => (await readFile('/proc/sysvipc/shm', 'utf8')).split('\n').map((line) => line.trim().split(/\s+/)[1]);
 const sharedMemoryIn = async (pidFile: string) => (await readFile(pidFile, 'utf8')).split('\n')[6]?.trim().split(/\s+/)[1];
 
-describe.skipIf(programs === undefined)(`a sandbox of this machine's own programs${programs ? '' : ' (skipped: there are none)'}`, () => {
+describeSandboxes(() => {
   it('says that its server is gone, and what it said, when it is killed in the middle', async () => {
     await using sandbox = await provider({ directory }).start(request(), never);
     const working = failure(query(sandbox, 'SELECT pg_sleep(60)'));
@@ -28,6 +41,22 @@ describe.skipIf(programs === undefined)(`a sandbox of this machine's own program
     process.kill(pid, 'SIGKILL');
     expect(await working).toBeInstanceOf(Error);
     expect(await sandbox.trouble()).toMatch(/server process .* was terminated by signal 9: Killed$/);
+  });
+
+  it('gives its server a moment to notice what a client has heard: a process that was killed', async () => {
+    const services = createServiceRunner();
+    let says: ServiceCommand['onStderr'];
+    const heard: ServiceRunner = {
+      start: async (command) => {
+        says = command.onStderr;
+        return await services.start(command);
+      },
+    };
+    await using sandbox = await provider({ directory }, { services: heard }).start(request(), never);
+    const asked = sandbox.trouble();
+    await systemClock.sleep(100);
+    says?.('LOG:  server process (PID 4711) was terminated by signal 9: Killed\n');
+    expect(await asked).toBe('the server said: server process (PID 4711) was terminated by signal 9: Killed');
   });
 
   it('says that its server is gone when the postmaster is killed, and its shared memory goes, too', async () => {

@@ -2,9 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import {
   appears,
+  describeSandboxes,
   failure,
   holder,
   holdSandbox,
@@ -22,7 +23,7 @@ sandboxDirectory((made) => {
   directory = made;
 });
 
-describe.skipIf(programs === undefined)(`a sandbox of this machine's own programs${programs ? '' : ' (skipped: there are none)'}`, () => {
+describeSandboxes(() => {
   it('is a server that answers on a socket of its own and no port, and of which nothing is left', async () => {
     const local = provider({
       directory,

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, lstat, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished } from 'vitest';
 import type { Progress } from '../../../src/core/progress.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { createProcessRunner } from '../../../src/platform/processes.ts';
@@ -50,6 +50,11 @@ export const failure = (promise: Promise<unknown>): Promise<unknown> =>
     () => 'it went well',
     (error: unknown) => error,
   );
+
+/** Tests of sandboxes that need the programs. */
+export function describeSandboxes(tests: () => void): void {
+  describe.skipIf(programs === undefined)(`a sandbox of this machine's own programs${programs ? '' : ' (skipped: there are none)'}`, tests);
+}
 
 /** Gives each test of a file a directory for its sandboxes, and has it fail where one is left there. */
 export function sandboxDirectory(use: (directory: string) => void): void {
