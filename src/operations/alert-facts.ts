@@ -87,12 +87,13 @@ async function capacityOf(
 
 function statusFacts(status: DatabaseStatus, { unreadBefore, deniedAt }: StatusReport): Omit<DatabaseFacts, 'name' | 'objectives'> {
   const { newest, newestProven, rto, collapse, frozenBy, history } = status;
-  // Where not all records were read, one that was not seen may be there; and one that may not be read may be the last.
+  // Where not all records were read, one that was not seen may be there; and one that may not be read may be the last. A failure that is
+  // known is told all the same: that one may have made it good is no reason for silence.
   const none = unreadBefore === undefined && deniedAt === undefined ? null : undefined;
   const isLast = (run: LastRun) => deniedAt === undefined || Temporal.Instant.compare(run.startedAt, deniedAt) >= 0;
   const last = (run: LastRun | undefined) => {
     if (run === undefined) return none;
-    return isLast(run) ? runFact(run) : undefined;
+    return run.result !== 'succeeded' || isLast(run) ? runFact(run) : undefined;
   };
   return {
     newestPoint: newest?.at ?? null,

@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { RUNS_PREFIX, runOf } from '../catalog/layout.ts';
-import { isDenied, listRuns, readRuns } from '../catalog/run-records.ts';
+import { isDenied, listRuns, runReader } from '../catalog/run-records.ts';
 import { catalogue, type ErrorCode, type JetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
@@ -47,7 +47,7 @@ const AT_ONCE = 16;
 const MOST_FAILED = 32;
 /**
  * What a host lacks. Its failed run says so to whoever looks, and stands for no due time: another host may do it, or this one once it has
- * what it lacks. The process that failed remembers by itself that it tried.
+ * what it lacks. The process that failed remembers that it tried until its configuration changes, which may have brought it.
  */
 const OF_ITS_HOST: ReadonlySet<ErrorCode> = new Set(['key-missing', 'key-wrong', 'tools-missing', 'sandbox-unavailable']);
 /** A prune leaves a record for each database, one after the other: they are one run. */
@@ -65,8 +65,7 @@ interface Seen extends PastRun {
 export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind[]): LastRunsReader {
   /** Undefined: cannot be read, or stands for no due time. */
   let seen: ReadonlyMap<Id, Seen | undefined> = new Map();
-  /** Whether any record could be read by now: where none may be, there is no history to go by. */
-  let hasRead = false;
+  const readRuns = runReader(store);
   let ids: readonly Id[] = [];
   let listedAt: Instant | undefined;
 
@@ -85,10 +84,7 @@ export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind
         if ([...found.values()].every(isSettled)) break;
         const batch = newest.slice(next, next + AT_ONCE);
         const unread = batch.filter((id) => !known.has(id));
-        const records = await readRuns(store, unread, signal);
-        const denied = records.find(isDenied);
-        hasRead ||= records.some((record) => !isDenied(record));
-        if (denied !== undefined && !hasRead) throw denied;
+        const records = await readRuns(unread, signal);
         for (const [index, id] of unread.entries()) known.set(id, summarize(records[index], now));
         for (const id of batch) {
           const run = known.get(id);

@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import { idInstant, listCommitted } from '../catalog/catalog.ts';
-import { isDenied, listRuns, readRuns } from '../catalog/run-records.ts';
+import { isDenied, listRuns, MOST_HISTORY, runReader } from '../catalog/run-records.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import type { ObjectStore } from '../storage/store.ts';
@@ -79,7 +79,8 @@ export function recoveryFiguresOf(
 
 /**
  * The same for whoever has read nothing yet; `failed` is a backup that has just been found bad. One GET for each run of the last 30 days
- * and those before them back to a good backup, and a listing of the database's folder. Throws what the store throws.
+ * and those before them back to a good backup, as far as `status` reads; and a listing of the database's folder. Throws what the store
+ * throws, `storage-denied` also where no record may be read.
  */
 export async function recoveryFigures(
   store: ObjectStore,
@@ -89,9 +90,10 @@ export async function recoveryFigures(
   const there: MadeBackup[] = [];
   for await (const { id } of listCommitted(store, database, signal)) there.push({ backup: id, at: idInstant(id).epochMilliseconds });
   const tally = tallyBackups(now);
-  const runs = (await listRuns(store, signal)).toReversed();
+  const readRuns = runReader(store);
+  const runs = (await listRuns(store, signal)).slice(-MOST_HISTORY).toReversed();
   for (let next = 0; next < runs.length && !tally.isWhole; next += AT_ONCE) {
-    for (const record of await readRuns(store, runs.slice(next, next + AT_ONCE), signal)) {
+    for (const record of await readRuns(runs.slice(next, next + AT_ONCE), signal)) {
       if (!isDenied(record) && record?.database === database) tally.add(record);
     }
   }

@@ -1,11 +1,12 @@
 import { Temporal } from 'temporal-polyfill';
 import { idInstant } from '../catalog/catalog.ts';
-import { isDenied, readRuns } from '../catalog/run-records.ts';
+import { isDenied, MOST_HISTORY, runReader } from '../catalog/run-records.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { Phase, RunRecord } from '../core/run-record.ts';
 import type { CheckRecord, Profile, SandboxKind, Verification } from '../core/verification.ts';
 import type { Instant } from '../platform/clock.ts';
 import type { ObjectStore } from '../storage/store.ts';
+import { CLOCK_AHEAD_MS } from './last-runs.ts';
 import { medianOf, theilSenSlope } from './line-fit.ts';
 import { type BackupTally, tallyBackups } from './recovery-gap.ts';
 
@@ -72,8 +73,6 @@ export interface RunHistory {
 
 /** Prune keeps run records this long. */
 const MONTHS = 24;
-/** Records read at most: six runs a day for two years, and 20 s of GETs at 80 ms and sixteen at once. */
-const MOST_READ = 4_400;
 /** Verifications of a database that are looked at. */
 const MOST_VERIFICATIONS = 400;
 const AT_ONCE = 16;
@@ -87,24 +86,24 @@ export async function readHistory(
   const since = now.toZonedDateTimeISO('UTC').subtract({ months: MONTHS }).epochMilliseconds;
   const found = new Map(databases.map((database) => [database, emptyHistory(database, now)] as const));
   const wanted = runs.filter((run) => idInstant(run).epochMilliseconds >= since).toReversed();
-  const read = wanted.slice(0, MOST_READ);
-  let hasRead = false;
+  const read = wanted.slice(0, MOST_HISTORY);
+  const readRuns = runReader(store);
+  // One that is dated further ahead was begun by a clock that was wrong, and is not the last of anything.
+  const until = now.add({ milliseconds: CLOCK_AHEAD_MS });
   let deniedAt: Instant | undefined;
   for (let next = 0; next < read.length; next += AT_ONCE) {
     signal.throwIfAborted();
     const ids = read.slice(next, next + AT_ONCE);
-    const records = await readRuns(store, ids, signal);
-    const denied = records.findIndex(isDenied);
-    if (denied !== -1) deniedAt ??= idInstant(ids[denied] ?? '');
-    hasRead ||= records.some((record) => !isDenied(record));
-    if (!hasRead && denied !== -1) throw records[denied];
+    const records = await readRuns(ids, signal);
+    const denied = ids.filter((_, index) => isDenied(records[index])).map((id) => idInstant(id));
+    deniedAt ??= denied.find((at) => Temporal.Instant.compare(at, until) <= 0);
     for (const record of records) {
       if (record === undefined || isDenied(record)) continue;
       const history = found.get(record.database);
       if (history !== undefined) note(history, record);
     }
   }
-  const unread = wanted[MOST_READ];
+  const unread = wanted[MOST_HISTORY];
   return { databases: [...found.values()], unreadBefore: unread === undefined ? undefined : idInstant(unread), deniedAt };
 }
 

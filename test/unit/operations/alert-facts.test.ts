@@ -64,6 +64,16 @@ describe('what the rules go by', () => {
     expect([shop?.verify, shop?.prune]).toEqual([undefined, undefined]);
   });
 
+  it('is what is known to have failed, whatever a later record may say that nobody may read', () => {
+    const failed = { code: 'dump-failed', message: 'pg_dump ended with status 1', hint: 'Look.' } as const;
+    const lastRuns = { backup: run(4, failed), verify: run(5, failed) };
+    const [shop] = factsOf(
+      { ...reportOf(statusIn('shop', { objectives, newest: 2, history: { lastRuns } })), deniedAt: hoursAgo(3) },
+      more,
+    ).databases;
+    expect(shop).toMatchObject({ backup: { result: 'failed' }, verify: { result: 'failed' }, prune: undefined });
+  });
+
   it('of a repository without backups is that there are none', () => {
     expect(shopIn({})).toMatchObject({
       newestPoint: null,

@@ -1,7 +1,8 @@
 import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it } from 'vitest';
-import { manifestKey } from '../../../src/catalog/layout.ts';
+import { manifestKey, runRecordKey } from '../../../src/catalog/layout.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
+import { JetbackupError } from '../../../src/core/errors.ts';
 import { gapsOf, recoveryFigures } from '../../../src/operations/recovery-gap.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { createMemoryStore } from '../../support/memory-store.ts';
@@ -89,5 +90,29 @@ describe('what run records tell', () => {
   it('counts a backup that is there and left no record', async () => {
     expect(await figures({ recorded: [31, 1], there: [16] })).toEqual([1, 15]);
     expect(await figures({ recorded: [], there: [40, 8] })).toEqual([8, 32]);
+  });
+
+  it('is looked for no further back than `status` looks, and not told where no record may be read', async () => {
+    const store = createMemoryStore({ clock: systemClock });
+    const [first = '', ...others] = Array.from({ length: 4_500 }, (_, index) => idAt(now.subtract({ hours: index + 1 }).toString()));
+    for (const id of [first, ...others]) await store.put(runRecordKey(id), bytesOf('{}'));
+    let reads = 0;
+    const counting = (get: typeof store.get): typeof store => ({
+      ...store,
+      async get(key, options) {
+        reads += 1;
+        return await get(key, options);
+      },
+    });
+    const of = { database: 'shop', failed: undefined, now };
+    const { signal } = new AbortController();
+    await recoveryFigures(counting(store.get), of, signal);
+    expect(reads).toBe(4_400);
+    reads = 0;
+    const denying: typeof store.get = async (key) => {
+      throw new JetbackupError('storage-denied', `${key} may not be read`);
+    };
+    await expect(recoveryFigures(counting(denying), of, signal)).rejects.toMatchObject({ code: 'storage-denied' });
+    expect(reads).toBe(16);
   });
 });

@@ -77,6 +77,11 @@ describe('the history of a database', () => {
     expect(found.deniedAt?.toString()).toBe('2026-11-19T03:00:00Z');
     expect(found.databases[0]?.lastRuns.verify?.run).toBe(runs[0]);
     await expect(read(denying(...runs))).rejects.toMatchObject({ code: 'storage-denied' });
+    // Of a host whose clock was wrong: it is not later than what follows.
+    const ahead = idAt(now.add({ hours: 1 }).toString());
+    expect(
+      (await readHistory(denying(runs[1] ?? '', ahead), { databases: ['shop'], runs: [...runs, ahead], now }, signal)).deniedAt,
+    ).toEqual(found.deniedAt);
   });
 
   it('says when there are more records than are read', async () => {
