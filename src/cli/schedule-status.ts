@@ -18,11 +18,11 @@ const PATIENCE_MS = 15 * 60_000;
 
 /**
  * What the configuration schedules for a database, against what ran. Nothing is overdue that was due before there was any backup, nor
- * what a run may have covered whose record this user may not read.
+ * what a run may have covered whose record this user may not read; but a backup that was made is there to be seen.
  */
 export function scheduleOf(
   config: Config,
-  { database, history }: DatabaseStatus,
+  { database, history, newest }: DatabaseStatus,
   { at: now, deniedAt }: Pick<StatusReport, 'at' | 'deniedAt'>,
 ): readonly ScheduledStatus[] {
   return scheduledJobs(config).flatMap(({ operation, database: of, cron, zone, jitterMs }) => {
@@ -30,8 +30,8 @@ export function scheduleOf(
     const { last, next } = dueAround(cron, zone, now);
     const ran = history.lastRuns[operation]?.startedAt;
     const isOver = last !== undefined && now.epochMilliseconds - last.epochMilliseconds > PATIENCE_MS + jitterMs;
-    const isCovered =
-      last === undefined || [ran, deniedAt].some((run) => run !== undefined && run.epochMilliseconds >= last.epochMilliseconds);
+    const unseen = operation === 'backup' ? newest?.at : deniedAt;
+    const isCovered = last === undefined || [ran, unseen].some((at) => at !== undefined && at.epochMilliseconds >= last.epochMilliseconds);
     const wasThere = history.lastGoodBackup !== undefined && last !== undefined && hadBegun(history.tally.backups, last);
     return [{ operation, lastDue: last, next, overdue: isOver && !isCovered && wasThere }];
   });

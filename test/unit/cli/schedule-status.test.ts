@@ -29,9 +29,8 @@ function status(backups: readonly string[]): DatabaseStatus {
   } as unknown as DatabaseStatus;
 }
 
-const backupOf = (now: string, backups: readonly string[], denied?: string) => {
-  const report = { at: at(now), deniedAt: denied === undefined ? undefined : at(denied) };
-  const found = scheduleOf(config, status(backups), report).find(({ operation }) => operation === 'backup');
+const backupOf = (now: string, backups: readonly string[]) => {
+  const found = scheduleOf(config, status(backups), { at: at(now), deniedAt: undefined }).find(({ operation }) => operation === 'backup');
   return { lastDue: found?.lastDue?.toString(), overdue: found?.overdue, next: found?.next?.toString() };
 };
 
@@ -50,10 +49,17 @@ describe('what status says of the schedule', () => {
     expect(backupOf('2026-11-20T01:16:00Z', before).overdue).toBe(true);
   });
 
-  it('calls nothing overdue that a run may have covered whose record may not be read', () => {
-    const before = ['2026-11-19T01:00:00Z'];
-    expect(backupOf('2026-11-20T01:16:00Z', before, '2026-11-20T01:00:03Z').overdue).toBe(false);
-    expect(backupOf('2026-11-20T01:16:00Z', before, '2026-11-20T00:59:00Z').overdue).toBe(true);
+  it('calls no verification overdue that a run may have been whose record may not be read; a backup can be seen', () => {
+    const overdue = (denied: string | undefined, newest?: string) => {
+      const report = { at: at('2026-12-01T04:00:00Z'), deniedAt: denied === undefined ? undefined : at(denied) };
+      const seen = newest === undefined ? {} : { newest: { at: at(newest) } };
+      const found = scheduleOf(config, { ...status(['2026-11-19T01:00:00Z']), ...seen } as DatabaseStatus, report);
+      return found.filter((one) => one.overdue).map(({ operation }) => operation);
+    };
+    expect(overdue(undefined)).toEqual(['backup', 'verify']);
+    expect(overdue('2026-12-01T03:30:00Z')).toEqual(['backup']);
+    expect(overdue('2026-12-01T03:30:00Z', '2026-12-01T01:00:05Z')).toEqual([]);
+    expect(overdue('2026-11-20T01:00:00Z', '2026-12-01T01:00:05Z')).toEqual(['verify']);
   });
 
   it('takes a later backup for it, whoever made it', () => {

@@ -46,6 +46,21 @@ function world(status: DatabaseStatus, seen: StatusInput[] = []): World {
 }
 
 describe('status', () => {
+  it('and the history of verifications say from when a run record may not be read, to people and to programs', async () => {
+    const denied: World = {
+      ...world(healthy),
+      operations: { surveyStatus: async () => ({ ...reportOf(healthy), deniedAt: NOW.subtract({ hours: 3 }) }) },
+    };
+    for (const command of ['status', 'verify --history'] as const) {
+      expect((await typed(command, denied)).stdout).toContain('may not be read by this user');
+      expect((await typed(command, world(healthy))).stdout).not.toContain('may not be read');
+      const { stdout } = await typed(`${command} --json`, denied);
+      expect(documents[command].parse(JSON.parse(stdout)).deniedAt).toBe(
+        NOW.subtract({ hours: 3 }).toString({ smallestUnit: 'millisecond' }),
+      );
+    }
+  });
+
   it('shows the newest backup and the newest proven one as two things, and what is wanted beside what is', async () => {
     const { stdout, exitCode } = await typed('status', world(healthy));
     expect(exitCode).toBe(0);
