@@ -75,5 +75,11 @@ export interface KeyFacts {
 export interface ChannelFacts {
   readonly name: string;
   /** Null: the last delivery went well. */
-  readonly failure: { readonly since: Instant; readonly code: ErrorCode; readonly message: string } | null;
+  readonly failure: {
+    readonly since: Instant;
+    readonly code: ErrorCode;
+    readonly message: string;
+    /** What failed is not sent again. */
+    readonly settled: boolean;
+  } | null;
 }

@@ -22,8 +22,8 @@ const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 15 * 60_000;
 /** What could not be told for so long is no news any more; what still holds is repeated anyway. */
 const OUTBOX_MS = 7 * 86_400_000;
-/** For how long a channel counts as failing after the last attempt: where nothing waits for it, nothing shows whether it still does. */
-const UNPROVEN_MS = 86_400_000;
+/** For how long a channel counts as failing because of a notice that is not sent again: nothing of it will show whether it still does. */
+const SETTLED_MS = 86_400_000;
 
 /**
  * One round of alerting: rules, incidents, deliveries, and a second time for what the deliveries themselves showed, so that
@@ -77,7 +77,8 @@ export function channelFacts(state: AlertState, targets: readonly AlertTarget[])
   return targets.map(({ channel: { name } }) => {
     const health = state.failing[name];
     if (health === undefined) return { name, failure: null };
-    return { name, failure: { since: Temporal.Instant.from(health.failingSince), code: health.code, message: health.message } };
+    const { failingSince, code, message, settled } = health;
+    return { name, failure: { since: Temporal.Instant.from(failingSince), code, message, settled } };
   });
 }
 
@@ -122,8 +123,8 @@ function recorded(
     .map(({ channel, notice }) => ({ channel: channel.name, notice }))
     .filter(({ channel, notice }) => !delivered.has(`${channel} ${notice.id}`));
   const configured = new Set(targets.map(({ channel }) => channel.name));
-  const isKnownToFail = ([name, { nextAttemptAt }]: [string, ChannelHealth]) =>
-    configured.has(name) && msSince(nextAttemptAt, now) < UNPROVEN_MS;
+  const isKnownToFail = ([name, { nextAttemptAt, settled }]: [string, ChannelHealth]) =>
+    configured.has(name) && (!settled || msSince(nextAttemptAt, now) < SETTLED_MS);
   return { ...state, failing: Object.fromEntries(Object.entries(failing).filter(isKnownToFail)), outbox };
 }
 
@@ -147,5 +148,6 @@ function healthAfter(before: ChannelHealth | undefined, error: JetbackupError, i
     nextAttemptAt: storedInstant(now.add({ milliseconds: Math.round(Math.max(pause, asked)) })),
     code: error.code,
     message: error.message,
+    settled: isOver,
   };
 }

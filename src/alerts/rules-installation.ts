@@ -66,7 +66,11 @@ export function alertDelivery({ name, failure }: ChannelFacts): Verdict {
   return {
     severity: 'warning',
     summary: `alerts cannot be delivered through ${name}`,
-    detail: [`since ${instantText(failure.since)}`, `${failure.code}: ${failure.message}`],
+    detail: [
+      `since ${instantText(failure.since)}`,
+      `${failure.code}: ${failure.message}`,
+      ...(failure.settled ? ['what was refused is not sent again; this ends with the next that is taken, or within a day'] : []),
+    ],
     hint: `jetbackup alerts test --channel ${name}`,
   };
 }

@@ -58,6 +58,8 @@ export const ChannelHealthSchema = z.strictObject({
   nextAttemptAt: Instant,
   code: z.enum(codes),
   message: z.string(),
+  /** What failed last is not sent again: some of its recipients have it, or others of its kind were taken. */
+  settled: z.boolean().default(false),
 });
 export type ChannelHealth = z.infer<typeof ChannelHealthSchema>;
 

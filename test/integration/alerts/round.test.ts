@@ -194,6 +194,19 @@ describe('a channel that fails', () => {
     expect(ends()).toHaveLength(0);
     await round(healthy(), { minutes: 5 });
     expect(ends()).toHaveLength(1);
+    // Which was said when it began.
+    const begun = parsed(hook).find(({ rule, kind }) => rule === 'alert-delivery' && kind === 'trigger');
+    expect(begun?.['detail']).toEqual(expect.arrayContaining([expect.stringContaining('within a day')]));
+  });
+
+  it('that takes nothing at all fails until it does, however long nothing is sent to it', async () => {
+    const { round, state } = installation();
+    slack.answer(...Array.from({ length: 100 }, () => 404 as const));
+    await round(failing);
+    await round(healthy(), { minutes: 1 });
+    for (let days = 0; days < 10; days += 1) await round(healthy(), { hours: 24 });
+    expect(state()).toMatchObject({ failing: { slack: { code: 'alert-refused' } }, outbox: [] });
+    expect(parsed(hook).filter(({ rule, kind }) => rule === 'alert-delivery' && kind === 'resolve')).toEqual([]);
   });
 
   it('that takes all but one notice gets the others without a wait, and that one no more', async () => {

@@ -23,7 +23,12 @@ describe('the rules', () => {
   });
 
   it('raise a channel that fails, by its name', () => {
-    const failure = { since: ago({ minutes: 5 }), code: 'alert-refused', message: 'slack (hooks.slack.com) answered 404' } as const;
+    const failure = {
+      since: ago({ minutes: 5 }),
+      code: 'alert-refused',
+      message: 'slack (hooks.slack.com) answered 404',
+      settled: false,
+    } as const;
     const { conditions } = evaluate(
       healthy(
         {},
