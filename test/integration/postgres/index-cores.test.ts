@@ -1,7 +1,8 @@
+import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { bytesOf } from '../../../src/core/bytes.ts';
 import { type ConnectionSettings, parseConnection } from '../../../src/postgres/connection.ts';
-import { restoreArchive } from '../../../src/postgres/restore.ts';
+import { indexSettings, restoreArchive } from '../../../src/postgres/restore.ts';
 import { localServerPrograms, type SourceServer, startLocalServer } from '../../support/local-server.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { baseEnv, deps, dump, tools } from './pipeline.ts';
@@ -10,6 +11,8 @@ const settingsOf = ({ host, port, user, password }: SourceServer, database: stri
   const url = `postgres://${user}:${encodeURIComponent(password)}@${host}:${port}/${database}`;
   return parseConnection({ url, env: {} });
 };
+
+const settingsIn = (options: string) => options.split('-c ').map((option) => option.trim());
 
 /** The settings of the sessions that make the indexes, when a small database is restored on this server. */
 async function optionsOf(server: SourceServer, jobs: number): Promise<string> {
@@ -38,16 +41,25 @@ async function optionsOf(server: SourceServer, jobs: number): Promise<string> {
 
 const programs = await localServerPrograms();
 
-describe('an index is made by one process', () => {
-  const one = 'max_parallel_maintenance_workers=0';
+describe('the cores of the server', () => {
+  const here = indexSettings(availableParallelism());
 
-  it.skipIf(programs === undefined)('where the jobs fill the cores of this machine, on which the server runs', async () => {
+  it.skipIf(programs === undefined)('are known where it runs on this machine', async () => {
     await using server = await startLocalServer(programs ?? '');
-    expect(await optionsOf(server, 64)).toContain(one);
+    expect(settingsIn(await optionsOf(server, 2))).toEqual(expect.arrayContaining(here));
   });
 
-  it('and by as many as the server has for it where that is elsewhere', async () => {
+  it('are not where it is elsewhere', async () => {
     await using server = await startPostgres(15);
-    expect(await optionsOf(server, 64)).not.toContain(one);
+    const settings = settingsIn(await optionsOf(server, 2));
+    expect(settings).toEqual(expect.arrayContaining(indexSettings(undefined)));
+    expect(settings.filter((setting) => setting.startsWith('max_parallel_maintenance_workers'))).toEqual([]);
   });
+});
+
+it('no index is made by more processes than there are cores, as far as they are known', () => {
+  const workers = (cores?: number) => indexSettings(cores).filter((setting) => setting.startsWith('max_parallel_maintenance_workers'));
+  expect(workers(1)).toEqual(['max_parallel_maintenance_workers=0']);
+  expect(workers(2)).toEqual(['max_parallel_maintenance_workers=1']);
+  expect([workers(3), workers(64), workers()]).toEqual([[], [], []]);
 });
