@@ -44,6 +44,7 @@ const libraries = readFileSync(join(__dirname, 'DESIGN.md'), 'utf8')
   .filter((section) => section.startsWith('Libraries\n'))
   .flatMap((section) => section.match(/^\| `.*?(?= \|)/gm))
   .flatMap((cell) => Array.from(cell.matchAll(/`(.*?)`/g), ([, name]) => name));
+if (libraries.length === 0) throw new Error('DESIGN.md has no section "Libraries" with a table of them');
 
 module.exports = {
   forbidden: [

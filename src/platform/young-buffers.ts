@@ -29,12 +29,17 @@ export function buffersPassed(bytes: number): void {
   collect({ type: 'minor' });
 }
 
-/** V8 gives its function only to contexts that are made after it was asked to. */
+/** V8 gives its function only to contexts that are made after it was asked to. Without it everything works, at the old price. */
 function collector(): Collect {
-  setFlagsFromString('--expose-gc');
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
-  const gc: unknown = runInNewContext('typeof gc === "function" ? gc : undefined');
-  return isCollect(gc) ? gc : () => {};
+  try {
+    setFlagsFromString('--expose-gc');
+    const gc: unknown = runInNewContext('typeof gc === "function" ? gc : undefined');
+    if (!isCollect(gc)) return () => {};
+    setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
+    return gc;
+  } catch {
+    return () => {};
+  }
 }
 
 function isCollect(value: unknown): value is Collect {

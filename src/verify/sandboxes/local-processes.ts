@@ -73,7 +73,8 @@ async function worksIn(pid: string, directory: string): Promise<boolean> {
     const cwd = (await readlink(`/proc/${pid}/cwd`)).replace(/ \(deleted\)$/, '');
     return cwd === directory || cwd.startsWith(`${directory}/`);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error;
+    // Whoever is not root could do nothing about another user's server.
+    if (process.geteuid?.() !== 0 || !(error instanceof Error && 'code' in error && error.code === 'EACCES')) throw error;
     const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
     return words.some(
       (word, index) => word.startsWith(`--pgdata=${directory}/`) || (word === '-D' && words[index + 1]?.startsWith(`${directory}/`)),
