@@ -11,6 +11,9 @@ import type { GetOptions, Key, ObjectInfo } from './store.ts';
 
 const READ_BYTES = 256 * 1024;
 
+/** A network file system takes a round trip for each file. */
+const LOOKED_UP_AT_ONCE = 16;
+
 /** Codes that say that there is no such file: a missing step, a step that is a file, a name that is a directory. */
 const absent = ['ENOENT', 'ENOTDIR', 'EISDIR'];
 
@@ -74,6 +77,15 @@ async function* readFile(
 export async function statFile(root: string, key: Key): Promise<ObjectInfo | undefined> {
   try {
     await refuseLinks(root, key);
+  } catch (error) {
+    throw fileSystemFailure(error, `look up "${key}"`, root);
+  }
+  return await lookUp(root, key);
+}
+
+/** For a key whose directory is known to be no link. */
+async function lookUp(root: string, key: Key): Promise<ObjectInfo | undefined> {
+  try {
     const stats = await lstat(pathOf(root, key));
     return stats.isFile() ? { key, size: stats.size, modified: instantOf(stats) } : undefined;
   } catch (error) {
@@ -85,6 +97,7 @@ export async function statFile(root: string, key: Key): Promise<ObjectInfo | und
 /** One directory's names in the order of the keys that they lead to: a directory sorts as its name with the `/` that follows. */
 async function sortedNames(root: string, directory: string): Promise<string[]> {
   try {
+    await refuseLinks(root, directory);
     const entries = await readdir(join(root, directory), { withFileTypes: true });
     const names = entries
       .filter((entry) => entry.isFile() || entry.isDirectory())
@@ -97,15 +110,23 @@ async function sortedNames(root: string, directory: string): Promise<string[]> {
 }
 
 export async function* listFiles(root: string, prefix: string, signal: AbortSignal | undefined, below = ''): AsyncGenerator<ObjectInfo> {
-  for (const name of await sortedNames(root, below)) {
+  const paths = (await sortedNames(root, below)).map((name) => below + name).filter((path) => isListed(path, prefix));
+  for (let start = 0; start < paths.length; start += LOOKED_UP_AT_ONCE) {
     signal?.throwIfAborted();
-    const path = below + name;
-    if (path === `${UNFINISHED_STEP}/`) continue;
-    if (path.endsWith('/')) {
-      if (path.startsWith(prefix) || prefix.startsWith(path)) yield* listFiles(root, prefix, signal, path);
-    } else if (path.startsWith(prefix) && isKey(path)) {
-      const info = await statFile(root, path);
-      if (info !== undefined) yield info;
+    const batch = paths.slice(start, start + LOOKED_UP_AT_ONCE);
+    const found = await Promise.all(batch.map((path) => (path.endsWith('/') ? undefined : lookUp(root, path))));
+    for (const [index, path] of batch.entries()) {
+      signal?.throwIfAborted();
+      const info = found[index];
+      if (path.endsWith('/')) yield* listFiles(root, prefix, signal, path);
+      else if (info !== undefined) yield info;
     }
   }
+}
+
+/** Of a path: whether it is a directory with such keys, or the file of one. */
+function isListed(path: string, prefix: string): boolean {
+  if (path === `${UNFINISHED_STEP}/`) return false;
+  if (path.endsWith('/')) return path.startsWith(prefix) || prefix.startsWith(path);
+  return path.startsWith(prefix) && isKey(path);
 }
