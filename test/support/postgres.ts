@@ -1,13 +1,12 @@
+import { createHash } from 'node:crypto';
+import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { GenericContainer, getContainerRuntimeClient, type StartedTestContainer, Wait } from 'testcontainers';
+import { GenericContainer, getContainerRuntimeClient, ImageName, type StartedTestContainer, Wait } from 'testcontainers';
 
 export type PostgresMajor = 15 | 17 | 18;
 
 export interface PostgresOptions {
-  /** The database that is made at the start and that every call without a `database` means. Default: `postgres`. */
-  readonly database?: string;
-  /** A whole image name. Default: JETBACKUP_TEST_POSTGRES_IMAGE with its `{major}` filled in, else `postgres:<major>`. */
-  readonly image?: string;
   /** Server settings as command arguments, in front of which `fsync=off` and its like are put. */
   readonly command?: readonly string[];
   /** Data in memory. Such a server is empty again after a restart. */
@@ -47,41 +46,91 @@ export interface PostgresServer extends AsyncDisposable {
 }
 
 const USER = 'postgres';
+/** Every call without a `database` means this one. */
+const DATABASE = 'postgres';
+const PORT = 5432;
 // Awkward on purpose: whoever pastes it into a URL or a passfile without escaping finds out here.
 const PASSWORD = 'p@ss:w/rd\\ %41';
 
 /** All that the tests start carries this label, so that leftovers can be told from other people's containers. */
 export const TEST_LABEL = 'dev.jetbackup.test';
 
+/** JETBACKUP_TEST_POSTGRES_IMAGE with its `{major}` filled in, else `postgres:<major>`. */
 export function postgresImage(major: PostgresMajor): string {
   return (process.env['JETBACKUP_TEST_POSTGRES_IMAGE'] ?? 'postgres:{major}').replaceAll('{major}', String(major));
 }
 
-/** A throwaway PostgreSQL server in a container. Ready when it returns; about 2 s. */
-export async function startPostgres(major: PostgresMajor, options: PostgresOptions = {}): Promise<PostgresServer> {
-  const defaultDatabase = options.database ?? 'postgres';
-  let definition = new GenericContainer(options.image ?? postgresImage(major))
-    .withLabels({ [TEST_LABEL]: 'postgres' })
-    .withEnvironment({
-      POSTGRES_USER: USER,
-      POSTGRES_PASSWORD: PASSWORD,
-      POSTGRES_DB: defaultDatabase,
-      PGDATA: '/var/lib/postgresql/pgdata',
-    })
-    .withExposedPorts(5432)
-    // Nothing here has to survive a crash of the machine, and waiting for disks is most of a small test's time.
-    .withCommand([
-      ...['postgres', '-c', 'fsync=off', '-c', 'full_page_writes=off', '-c', 'synchronous_commit=off'],
-      ...(options.command ?? []),
-    ])
-    // By TCP: the official image first runs a server of its own on the socket alone, for its init scripts.
-    .withWaitStrategy(Wait.forSuccessfulCommand(`pg_isready -q -h 127.0.0.1 -U ${USER}`))
-    .withStartupTimeout(120_000);
-  if (options.tmpfs === true) definition = definition.withTmpFs({ '/var/lib/postgresql': 'rw' });
-  const container = await definition.start();
+// Below no folder that an official image declares a volume: what is in a volume does not go into an image.
+const DATA_FOLDER = '/var/lib/jetbackup-test/pgdata';
 
+// Nothing here has to survive a crash of the machine, and waiting for disks is most of a small test's time.
+const SETTINGS = ['-c', 'fsync=off', '-c', 'full_page_writes=off', '-c', 'synchronous_commit=off'];
+
+function definitionOf(image: string, command: readonly string[] = []): GenericContainer {
+  return (
+    new GenericContainer(image)
+      .withLabels({ [TEST_LABEL]: 'postgres' })
+      .withEnvironment({ POSTGRES_USER: USER, POSTGRES_PASSWORD: PASSWORD, PGDATA: DATA_FOLDER })
+      .withExposedPorts(PORT)
+      .withCommand(['postgres', ...SETTINGS, ...command])
+      // Said for the first time by the server that an official image runs for its init scripts; `whenReady` waits for the last.
+      .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/))
+      .withStartupTimeout(120_000)
+  );
+}
+
+/**
+ * An image like `image` in which initdb has run: that is half of what a server's start costs. It stays on this machine for later
+ * runs; `docker image prune --all --filter label=dev.jetbackup.test=postgres` removes it.
+ */
+async function preparedImage(image: string): Promise<string> {
+  const client = await getContainerRuntimeClient();
+  const source = ImageName.fromString(image);
+  if (!(await client.image.exists(source))) await client.image.pull(source);
+  const { Id } = await client.image.inspect(source);
+  // Named by what it is made of: a newer image, or another recipe, is another one.
+  const recipe = createHash('sha256').update([Id, USER, PASSWORD, DATA_FOLDER].join('\n')).digest('hex').slice(0, 16);
+  const prepared = new ImageName(undefined, 'jetbackup-test-prepared', recipe);
+  if (await client.image.exists(prepared)) return prepared.string;
+
+  const container = await definitionOf(image).start();
+  const handle = client.container.getById(container.getId());
+  try {
+    await whenReady(await addressOf(container));
+    await handle.stop({ t: 30 });
+    await container.commit({ repo: prepared.image, tag: prepared.tag, deleteOnExit: false });
+    return prepared.string;
+  } finally {
+    await handle.remove({ force: true, v: true });
+  }
+}
+
+async function whenReady(address: { host: string; port: number }): Promise<void> {
+  const until = performance.now() + 60_000;
+  for (;;) {
+    const client = new pg.Client({ ...address, user: USER, password: PASSWORD, database: DATABASE });
+    try {
+      await client.connect();
+      return;
+    } catch (error) {
+      if (performance.now() > until) throw error;
+      await delay(50);
+    } finally {
+      await client.end();
+    }
+  }
+}
+
+/** A throwaway PostgreSQL server in a container. Ready when it returns; about a second. */
+export async function startPostgres(major: PostgresMajor, options: PostgresOptions = {}): Promise<PostgresServer> {
+  // Such a server is to begin with an empty folder.
+  const image = options.tmpfs === true ? postgresImage(major) : await preparedImage(postgresImage(major));
+  let definition = definitionOf(image, options.command);
+  if (options.tmpfs === true) definition = definition.withTmpFs({ [dirname(DATA_FOLDER)]: 'rw' });
+  const container = await definition.start();
   const { host, port } = await addressOf(container);
-  const connection = (database = defaultDatabase): PostgresConnection => ({ host, port, user: USER, password: PASSWORD, database });
+  await whenReady({ host, port });
+  const connection = (database = DATABASE): PostgresConnection => ({ host, port, user: USER, password: PASSWORD, database });
 
   const stop = async () => {
     await container.stop({ timeout: 0, remove: true, removeVolumes: true });
@@ -95,7 +144,7 @@ export async function startPostgres(major: PostgresMajor, options: PostgresOptio
     password: PASSWORD,
     containerId: container.getId(),
     connection,
-    url: (database = defaultDatabase) =>
+    url: (database = DATABASE) =>
       `postgresql://${encodeURIComponent(USER)}:${encodeURIComponent(PASSWORD)}@${host}:${port}/${encodeURIComponent(database)}`,
     async query(sql, database) {
       const client = new pg.Client(connection(database));
@@ -123,9 +172,9 @@ export async function startPostgres(major: PostgresMajor, options: PostgresOptio
  */
 async function addressOf(container: StartedTestContainer): Promise<{ host: string; port: number }> {
   const host = container.getHost();
-  if (host !== 'localhost') return { host, port: container.getMappedPort(5432) };
+  if (host !== 'localhost') return { host, port: container.getMappedPort(PORT) };
   const engine = await getContainerRuntimeClient();
   const { NetworkSettings: network } = await engine.container.dockerode.getContainer(container.getId()).inspect();
-  const published = network.Ports['5432/tcp']?.find(({ HostIp }) => !HostIp.includes(':'));
-  return { host: '127.0.0.1', port: published === undefined ? container.getMappedPort(5432) : Number(published.HostPort) };
+  const published = network.Ports[`${PORT}/tcp`]?.find(({ HostIp }) => !HostIp.includes(':'));
+  return { host: '127.0.0.1', port: published === undefined ? container.getMappedPort(PORT) : Number(published.HostPort) };
 }
