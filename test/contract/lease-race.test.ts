@@ -76,7 +76,7 @@ describe.each<[string, () => Promise<Place>]>([
           } catch (error) {
             if (!isJetbackupError(error, 'locked')) throw error;
             refused += 1;
-            await systemClock.sleep(20 + 10 * number);
+            await systemClock.sleep(50 + 25 * number);
           }
         }
       } finally {
