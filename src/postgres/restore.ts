@@ -1,5 +1,5 @@
 import { access, constants, writeFile } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ByteStream, bytesOf } from '../core/bytes.ts';
 import { JetbackupError } from '../core/errors.ts';
@@ -73,17 +73,6 @@ const MOST_LANES = 4;
 
 /** Memory to build one index with, in MiB; each of `jobs` connections may take it. */
 const INDEX_MEMORY_MIB = 256;
-/** Processes that make one index beside its leader, by PostgreSQL's own default. */
-const INDEX_WORKERS = 2;
-
-/**
- * Of the sessions that make indexes, on a server with so many cores; undefined where nobody knows. No index is made by more processes than
- * there are cores: three for each of two jobs, on two cores, took 4 to 12 % more CPU time for the whole restore.
- */
-export function indexSettings(cores: number | undefined): string[] {
-  const fewer = cores !== undefined && cores <= INDEX_WORKERS ? [`max_parallel_maintenance_workers=${cores - 1}`] : [];
-  return [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`, ...fewer];
-}
 
 /**
  * Fills an empty database from an archive that is read once, front to back, with no scratch file: the objects without
@@ -108,7 +97,7 @@ export async function restoreArchive(
     await writeFile(headFile, head.bytes, { mode: 0o600 });
     const noPrivileges = request.noPrivileges ?? request.noOwner;
     const named = request.noOwner ? [...new Set(head.entries.flatMap(({ policyRoles }) => policyRoles ?? []))] : [];
-    const { isSuperuser, isHere, roles } = await lookAround(request.settings, named, signal);
+    const { isSuperuser, roles } = await lookAround(request.settings, named, signal);
     const passes = planPasses(head.entries, { ...request, noPrivileges, skipExtensionComments: !isSuperuser });
     if (request.noOwner) assertPolicyRoles(head.entries, passes.postData, roles);
     // Quoted, or a name with a "=" in it would be read as a connection string.
@@ -154,7 +143,7 @@ export async function restoreArchive(
       await held.drain(signal);
     });
     await phase('post-data', async () => {
-      const options = indexSettings(isHere ? availableParallelism() : undefined);
+      const options = [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`];
       for (const { ids, isSerial } of stagesOf(head.entries, passes.postData))
         await pass('post-data', ids, { options, more: [`--jobs=${isSerial ? 1 : jobs}`, headFile] });
     });
@@ -224,18 +213,15 @@ async function lookAround(
   settings: ConnectionSettings,
   named: readonly string[],
   signal?: AbortSignal,
-): Promise<{ isSuperuser: boolean; isHere: boolean; roles: Set<string> }> {
+): Promise<{ isSuperuser: boolean; roles: Set<string> }> {
   try {
     const { client } = await connect(settings, { applicationName: 'jetbackup restore', ...(signal === undefined ? {} : { signal }) });
     try {
-      // Of a Unix socket both addresses are null; into a container they differ. A tunnel that ends on the server's machine is taken for here.
-      const { rows } = await client.query<{ rolsuper: boolean; here: boolean }>(
-        'SELECT rolsuper, inet_server_addr() IS NOT DISTINCT FROM inet_client_addr() AS here FROM pg_roles WHERE rolname = current_user',
-      );
-      const about = { isSuperuser: rows[0]?.rolsuper === true, isHere: rows[0]?.here === true };
-      if (named.length === 0) return { ...about, roles: new Set() };
+      const { rows } = await client.query<{ rolsuper: boolean }>('SELECT rolsuper FROM pg_roles WHERE rolname = current_user');
+      const isSuperuser = rows[0]?.rolsuper === true;
+      if (named.length === 0) return { isSuperuser, roles: new Set() };
       const found = await client.query<{ rolname: string }>('SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)', [named]);
-      return { ...about, roles: new Set(found.rows.map(({ rolname }) => rolname)) };
+      return { isSuperuser, roles: new Set(found.rows.map(({ rolname }) => rolname)) };
     } finally {
       await client.end().catch(() => {});
     }
