@@ -80,8 +80,8 @@ function definitionOf(image: string, command: readonly string[] = []): GenericCo
 }
 
 /**
- * An image like `image` in which initdb has run: that is half of what a server's start costs. It stays on this machine for later
- * runs; `docker image prune --all --filter label=dev.jetbackup.test=postgres` removes it.
+ * An image like `image` in which initdb has run, which is most of what a server's start costs. It stays on this machine for later
+ * runs (README.md says how to remove it).
  */
 async function preparedImage(image: string): Promise<string> {
   const client = await getContainerRuntimeClient();
@@ -108,7 +108,8 @@ async function preparedImage(image: string): Promise<string> {
 async function whenReady(address: { host: string; port: number }): Promise<void> {
   const until = performance.now() + 60_000;
   for (;;) {
-    const client = new pg.Client({ ...address, user: USER, password: PASSWORD, database: DATABASE });
+    const client = new pg.Client({ ...address, user: USER, password: PASSWORD, database: DATABASE, connectionTimeoutMillis: 5_000 });
+    client.on('error', () => {});
     try {
       await client.connect();
       return;
