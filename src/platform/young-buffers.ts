@@ -6,7 +6,7 @@ import { MiB } from '../core/bytes.ts';
 const EVERY_BYTES = 8 * MiB;
 /**
  * Each collection finds a buffer or two still in use, and what is found twice counts as old: a quarter of a megabyte each time, which
- * would stay until V8 marks. Without this one in so many, the memory of a backup grew by 20 MB over 1.3 GB; with it by 10, and not after.
+ * would stay until V8 marks. Without this one in so many, the memory of a backup grew by 20 MB over 1.3 GB and went on; with it, by 10.
  */
 const ONE_IN = 64;
 /**

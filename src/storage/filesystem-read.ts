@@ -97,6 +97,7 @@ async function lookUp(root: string, key: Key): Promise<ObjectInfo | undefined> {
 /** One directory's names in the order of the keys that they lead to: a directory sorts as its name with the `/` that follows. */
 async function sortedNames(root: string, directory: string): Promise<string[]> {
   try {
+    // What was a directory a moment ago may be a link by now.
     await refuseLinks(root, directory);
     const entries = await readdir(join(root, directory), { withFileTypes: true });
     const names = entries
