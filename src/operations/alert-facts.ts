@@ -88,18 +88,20 @@ async function capacityOf(
 function statusFacts(status: DatabaseStatus, { unreadBefore, deniedAt }: StatusReport): Omit<DatabaseFacts, 'name' | 'objectives'> {
   const { newest, newestProven, rto, collapse, frozenBy, history } = status;
   // Where not all records were read, one that was not seen may be there; and one that may not be read may be the last. A failure that is
-  // known is told all the same: that one may have made it good is no reason for silence.
+  // known is told all the same: that one may have made it good is no reason for silence. What made it good is, where it is there to be seen.
   const none = unreadBefore === undefined && deniedAt === undefined ? null : undefined;
   const isLast = (run: LastRun) => deniedAt === undefined || Temporal.Instant.compare(run.startedAt, deniedAt) >= 0;
-  const last = (run: LastRun | undefined) => {
+  const last = (run: LastRun | undefined, good?: Instant) => {
     if (run === undefined) return none;
-    return run.result !== 'succeeded' || isLast(run) ? runFact(run) : undefined;
+    if (isLast(run)) return runFact(run);
+    const isMadeGood = good !== undefined && Temporal.Instant.compare(good, run.startedAt) > 0;
+    return run.result === 'succeeded' || isMadeGood ? undefined : runFact(run);
   };
   return {
     newestPoint: newest?.at ?? null,
     newestProven: newestProven?.at ?? null,
-    backup: last(history.lastRuns.backup),
-    verify: standingFailure(status) ?? last(history.lastRuns.verify),
+    backup: last(history.lastRuns.backup, newest?.at),
+    verify: standingFailure(status) ?? last(history.lastRuns.verify, newestProven?.at),
     prune: last(history.lastRuns.prune),
     rto: rto === undefined ? null : { seconds: rto.newest.rtoSeconds, profile: rto.newest.profile },
     forecast: forecastFacts(status),

@@ -65,7 +65,7 @@ interface Seen extends PastRun {
 export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind[]): LastRunsReader {
   /** Undefined: cannot be read, or stands for no due time. */
   let seen: ReadonlyMap<Id, Seen | undefined> = new Map();
-  const readRuns = runReader(store);
+  const runs = runReader(store);
   let ids: readonly Id[] = [];
   let listedAt: Instant | undefined;
 
@@ -84,7 +84,7 @@ export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind
         if ([...found.values()].every(isSettled)) break;
         const batch = newest.slice(next, next + AT_ONCE);
         const unread = batch.filter((id) => !known.has(id));
-        const records = await readRuns(unread, signal);
+        const records = await runs.read(unread, signal);
         for (const [index, id] of unread.entries()) known.set(id, summarize(records[index], now));
         for (const id of batch) {
           const run = known.get(id);
@@ -97,6 +97,7 @@ export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind
           }
         }
       }
+      runs.ended();
       // A daemon reads for years: what no kind reached this time is read again, should that ever be needed.
       seen = looked;
       return {

@@ -1,6 +1,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { idInstant, listCommitted } from '../catalog/catalog.ts';
 import { isDenied, listRuns, MOST_HISTORY, runReader } from '../catalog/run-records.ts';
+import { isJetbackupError } from '../core/errors.ts';
 import type { DatabaseName, Id } from '../core/ids.ts';
 import type { RunRecord } from '../core/run-record.ts';
 import type { ObjectStore } from '../storage/store.ts';
@@ -13,7 +14,7 @@ const AT_ONCE = 16;
 export interface RecoveryFigures {
   /** Of the newest recovery point; undefined where there is none. */
   readonly newest: Temporal.Instant | undefined;
-  /** Longest time without a new recovery point, up to now, of which some lies in the window; null where no recovery point is known. */
+  /** Longest time without a new recovery point, up to now, of which some lies in the window; null where no recovery point is known, or no record may be read. */
   readonly worstGapSeconds: number | null;
 }
 
@@ -79,8 +80,8 @@ export function recoveryFiguresOf(
 
 /**
  * The same for whoever has read nothing yet; `failed` is a backup that has just been found bad. One GET for each run of the last 30 days
- * and those before them back to a good backup, as far as `status` reads; and a listing of the database's folder. Throws what the store
- * throws, `storage-denied` also where no record may be read.
+ * and those before them back to a good backup, as far as `status` reads; and a listing of the database's folder. Where no record may be
+ * read, there is no telling of the gap. Throws what the store throws.
  */
 export async function recoveryFigures(
   store: ObjectStore,
@@ -90,15 +91,27 @@ export async function recoveryFigures(
   const there: MadeBackup[] = [];
   for await (const { id } of listCommitted(store, database, signal)) there.push({ backup: id, at: idInstant(id).epochMilliseconds });
   const tally = tallyBackups(now);
-  const readRuns = runReader(store);
+  let isTold = true;
+  try {
+    await addRuns(store, database, tally, signal);
+  } catch (error) {
+    if (!isJetbackupError(error, 'storage-denied')) throw error;
+    isTold = false;
+  }
+  const verdicts = failed === undefined ? tally.verdicts : new Map([...tally.verdicts, [failed, false]]);
+  const figures = recoveryFiguresOf({ backups: tally.backups, verdicts }, there, now);
+  return isTold ? figures : { ...figures, worstGapSeconds: null };
+}
+
+async function addRuns(store: ObjectStore, database: DatabaseName, tally: BackupTally, signal: AbortSignal): Promise<void> {
+  const reader = runReader(store);
   const runs = (await listRuns(store, signal)).slice(-MOST_HISTORY).toReversed();
   for (let next = 0; next < runs.length && !tally.isWhole; next += AT_ONCE) {
-    for (const record of await readRuns(runs.slice(next, next + AT_ONCE), signal)) {
+    for (const record of await reader.read(runs.slice(next, next + AT_ONCE), signal)) {
       if (!isDenied(record) && record?.database === database) tally.add(record);
     }
   }
-  const verdicts = failed === undefined ? tally.verdicts : new Map([...tally.verdicts, [failed, false]]);
-  return recoveryFiguresOf({ backups: tally.backups, verdicts }, there, now);
+  reader.ended();
 }
 
 /**

@@ -87,14 +87,14 @@ export async function readHistory(
   const found = new Map(databases.map((database) => [database, emptyHistory(database, now)] as const));
   const wanted = runs.filter((run) => idInstant(run).epochMilliseconds >= since).toReversed();
   const read = wanted.slice(0, MOST_HISTORY);
-  const readRuns = runReader(store);
+  const reader = runReader(store);
   // One that is dated further ahead was begun by a clock that was wrong, and is not the last of anything.
   const until = now.add({ milliseconds: CLOCK_AHEAD_MS });
   let deniedAt: Instant | undefined;
   for (let next = 0; next < read.length; next += AT_ONCE) {
     signal.throwIfAborted();
     const ids = read.slice(next, next + AT_ONCE);
-    const records = await readRuns(ids, signal);
+    const records = await reader.read(ids, signal);
     const denied = ids.filter((_, index) => isDenied(records[index])).map((id) => idInstant(id));
     deniedAt ??= denied.find((at) => Temporal.Instant.compare(at, until) <= 0);
     for (const record of records) {
@@ -103,6 +103,7 @@ export async function readHistory(
       if (history !== undefined) note(history, record);
     }
   }
+  reader.ended();
   const unread = wanted[MOST_HISTORY];
   return { databases: [...found.values()], unreadBefore: unread === undefined ? undefined : idInstant(unread), deniedAt };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { runRecordKey } from '../../../src/catalog/layout.ts';
-import { failedSince, isDenied, listRuns, readRuns, recentBackups } from '../../../src/catalog/run-records.ts';
+import { failedSince, isDenied, listRuns, readRuns, recentBackups, runReader } from '../../../src/catalog/run-records.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
 import { JetbackupError } from '../../../src/core/errors.ts';
 import type { RunRecord } from '../../../src/core/run-record.ts';
@@ -95,5 +95,37 @@ describe('a record that this user may not read', () => {
     expect(await since(one.id)).toEqual(new Set());
     const older = await storeOf([one, two], [two]);
     expect(await failedSince(older, await listRuns(older, signal), new Map([['shop', one.id]]), signal)).toEqual(new Set(['shop']));
+  });
+});
+
+describe('whoever would take no record for no history', () => {
+  const records = Array.from({ length: 28 }, (_, index) => record(index + 1));
+  const ids = records.map(({ id }) => id).toReversed();
+
+  /** Reads them sixteen at once, as everybody does, where the newest so many may not be read. */
+  async function readAll(denied: number, stored: readonly RunRecord[] = records) {
+    const store = createMemoryStore({ clock: systemClock });
+    for (const one of stored) await store.put(runRecordKey(one.id), bytesOf(JSON.stringify(one)));
+    const hidden = ids.slice(0, denied).map((id) => runRecordKey(id));
+    const reader = runReader({
+      ...store,
+      async get(key, options) {
+        if (hidden.includes(key)) throw new JetbackupError('storage-denied', `${key} may not be read`);
+        return await store.get(key, options);
+      },
+    });
+    const found = [...(await reader.read(ids.slice(0, 16), signal)), ...(await reader.read(ids.slice(16), signal))];
+    reader.ended();
+    return found.filter((one) => one !== undefined && !isDenied(one)).length;
+  }
+
+  it('goes on past those that may not be read to one that may', async () => {
+    expect(await readAll(0)).toBe(28);
+    expect(await readAll(27)).toBe(1);
+  });
+
+  it('is told so where none may, whether or not some have gone meanwhile', async () => {
+    await expect(readAll(28)).rejects.toMatchObject({ code: 'storage-denied' });
+    await expect(readAll(27, records.slice(1))).rejects.toMatchObject({ code: 'storage-denied' });
   });
 });

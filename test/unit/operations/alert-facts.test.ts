@@ -67,11 +67,14 @@ describe('what the rules go by', () => {
   it('is what is known to have failed, whatever a later record may say that nobody may read', () => {
     const failed = { code: 'dump-failed', message: 'pg_dump ended with status 1', hint: 'Look.' } as const;
     const lastRuns = { backup: run(4, failed), verify: run(5, failed) };
-    const [shop] = factsOf(
-      { ...reportOf(statusIn('shop', { objectives, newest: 2, history: { lastRuns } })), deniedAt: hoursAgo(3) },
-      more,
-    ).databases;
-    expect(shop).toMatchObject({ backup: { result: 'failed' }, verify: { result: 'failed' }, prune: undefined });
+    const factsWith = (points: Situation) =>
+      factsOf({ ...reportOf(statusIn('shop', { objectives, ...points, history: { lastRuns } })), deniedAt: hoursAgo(1) }, more)
+        .databases[0];
+    const standing = { backup: { result: 'failed' }, verify: { result: 'failed' }, prune: undefined };
+    expect(factsWith({ newest: 6, newestProven: 6 })).toMatchObject(standing);
+    // What is there to be seen has made it good: a backup after the one that failed, and that backup proven.
+    expect(factsWith({ newest: 2, newestProven: 6 })).toMatchObject({ ...standing, backup: undefined });
+    expect(factsWith({ newest: 2, newestProven: 2 })).toMatchObject({ ...standing, backup: undefined, verify: undefined });
   });
 
   it('of a repository without backups is that there are none', () => {
