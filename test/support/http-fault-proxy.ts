@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 
 export interface HttpFault {
   /** Which requests it is about; gets the request without its body. */
@@ -6,9 +8,10 @@ export interface HttpFault {
   /**
    * `status` with an S3 error of that code instead of an answer; `lose-answer`: the server does what was asked, and the
    * connection breaks before its answer; `hang`: nothing ever comes; `error-in-200`: done, and answered by 200 with an error inside;
-   * `swallow`: 200 at once, and the server never hears of it.
+   * `swallow`: 200 at once, and the server never hears of it; `in-turn`: passed on once the one before has been answered, or has
+   * been under way for 50 ms, which makes a server look as if it did one thing at a time.
    */
-  readonly answer: { readonly status: number; readonly code: string } | 'lose-answer' | 'hang' | 'error-in-200' | 'swallow';
+  readonly answer: { readonly status: number; readonly code: string } | 'lose-answer' | 'hang' | 'error-in-200' | 'swallow' | 'in-turn';
   /** How many requests it strikes; default all. */
   readonly times?: number;
 }
@@ -31,6 +34,7 @@ export async function startHttpFaultProxy(target: { host: string; port: number }
   let faults: { fault: HttpFault; left: number }[] = [];
   const requests: string[] = [];
   let struck = 0;
+  let turn: Promise<unknown> = Promise.resolve();
 
   function faultFor(incoming: IncomingMessage): HttpFault | undefined {
     const entry = faults.find(({ fault, left }) => left > 0 && fault.when(incoming));
@@ -62,20 +66,29 @@ export async function startHttpFaultProxy(target: { host: string; port: number }
           .on('end', () => outgoing.writeHead(200, { 'content-type': 'application/xml' }).end(errorBody('InternalError')));
       return forward(incoming, reply, outgoing);
     }
+    const pass = () =>
+      forward(
+        incoming,
+        (response) => {
+          outgoing.writeHead(response.statusCode ?? 502, response.rawHeaders);
+          response.on('error', () => outgoing.destroy());
+          response.pipe(outgoing);
+        },
+        outgoing,
+      );
+    if (answer === 'in-turn') {
+      turn = turn.then(() => {
+        pass();
+        return Promise.race([once(outgoing, 'close'), setTimeout(50)]);
+      });
+      return;
+    }
     if (answer !== undefined) {
       // Read to its end first: answering early and closing looks like a broken connection to the client.
       const body = incoming.method === 'HEAD' ? '' : errorBody(answer.code);
       return void incoming.resume().on('end', () => outgoing.writeHead(answer.status, { 'content-type': 'application/xml' }).end(body));
     }
-    return forward(
-      incoming,
-      (response) => {
-        outgoing.writeHead(response.statusCode ?? 502, response.rawHeaders);
-        response.on('error', () => outgoing.destroy());
-        response.pipe(outgoing);
-      },
-      outgoing,
-    );
+    return pass();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

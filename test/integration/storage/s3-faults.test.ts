@@ -43,7 +43,7 @@ describe.each(['first', 'second'] as const)('over a bad line to the %s S3 server
   let direct: ObjectStore;
   const stores: ObjectStore[] = [];
 
-  const storeAt = (endpoint: string, settings: Partial<S3Settings> = {}) => {
+  const storeAt = (endpoint: string, settings: Partial<S3Settings> = {}, clock = hastyClock) => {
     const common = {
       bucket: BUCKET,
       prefix: 'p',
@@ -52,7 +52,7 @@ describe.each(['first', 'second'] as const)('over a bad line to the %s S3 server
       partBytes: 5 * MiB,
       maxAttempts: 4,
     };
-    const store = createS3Store({ ...common, endpoint, stallTimeoutMs: 1000, ...settings }, { clock: hastyClock });
+    const store = createS3Store({ ...common, endpoint, stallTimeoutMs: 1000, ...settings }, { clock });
     stores.push(store);
     return store;
   };
@@ -278,6 +278,13 @@ describe.each(['first', 'second'] as const)('over a bad line to the %s S3 server
     await store.put('unconditional-big', body(), { ifAbsent: true });
     expect(await stored('unconditional-big')).toBe(sum(big));
     expect((await store.probe()).conditionalPut).toBe(false);
+  });
+
+  it('a store that is lucky in every ordinary race is still found out', async () => {
+    http.plant({ when: (request) => request.headers['if-none-match'] !== undefined, answer: 'in-turn' });
+    const store = storeAt(http.endpoint, {}, systemClock);
+    expect((await store.probe()).conditionalPut).toBe(server.features.plain.conditionalPut);
+    expect(http.struck).toBeGreaterThan(0);
   });
 
   it('an endpoint that nobody listens at is unreachable, after the attempts that were allowed', async () => {
