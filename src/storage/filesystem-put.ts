@@ -36,6 +36,49 @@ async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> 
   for (let done = 0; done < bytes.byteLength; ) done += (await handle.write(bytes, done, bytes.byteLength - done)).bytesWritten;
 }
 
+/**
+ * What has been written is brought to disk beside the writing, whenever it is this much more, bytes: at the end little is left to
+ * wait for, and gigabytes that wait to be written do not drive other files from memory.
+ */
+const FLUSH_BYTES = 32 * 1024 * 1024;
+
+interface Flusher {
+  /** Throws what a flush has failed with; the system tells it once, and `fsync` at the end would know nothing of it. */
+  wrote(bytes: number): void;
+  /** Once no flush is under way. Throws as `wrote` does. */
+  finish(): Promise<void>;
+}
+
+function flushBeside(handle: FileHandle): Flusher {
+  let waiting = 0;
+  let running: Promise<void> | undefined;
+  let failure: { readonly error: unknown } | undefined;
+  const flush = async (): Promise<void> => {
+    try {
+      await handle.datasync();
+    } catch (error) {
+      failure = { error };
+    }
+    running = undefined;
+  };
+  const check = () => {
+    if (failure !== undefined) throw failure.error;
+  };
+  return {
+    wrote(bytes) {
+      check();
+      waiting += bytes;
+      if (waiting < FLUSH_BYTES || running !== undefined) return;
+      waiting = 0;
+      running = flush();
+    },
+    async finish() {
+      await running;
+      check();
+    },
+  };
+}
+
 async function writeBody(
   handle: FileHandle,
   body: ByteStream,
@@ -45,10 +88,15 @@ async function writeBody(
   const reader = readBody(body, signal);
   const block = Buffer.allocUnsafeSlow(WRITE_BYTES);
   let filled = 0;
-  const write = (bytes: Uint8Array) =>
-    writeFully(handle, bytes).catch((error: unknown) => {
+  const flusher = flushBeside(handle);
+  const write = async (bytes: Uint8Array) => {
+    try {
+      await writeFully(handle, bytes);
+      flusher.wrote(bytes.byteLength);
+    } catch (error) {
       throw failed(error);
-    });
+    }
+  };
   try {
     for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) {
       for (let offset = 0; offset < chunk.byteLength; ) {
@@ -63,6 +111,9 @@ async function writeBody(
       }
     }
     if (filled > 0) await write(block.subarray(0, filled));
+    await flusher.finish().catch((error: unknown) => {
+      throw failed(error);
+    });
   } finally {
     await reader.release();
   }

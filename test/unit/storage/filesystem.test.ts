@@ -1,8 +1,10 @@
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, realpath, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { Temporal } from 'temporal-polyfill';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bytesOf, collect } from '../../../src/core/bytes.ts';
 import { createFilesystemStore } from '../../../src/storage/filesystem.ts';
 import { fileSystemFailure } from '../../../src/storage/filesystem-errors.ts';
@@ -111,6 +113,26 @@ describe('a repository in a directory', () => {
       for await (const _ of await store.get('changes')) await utimes(join(root, 'changes'), 1, 1);
     };
     await expect(changed()).rejects.toEqual(coded('storage-failed'));
+  });
+
+  it.each([32, 64])('keeps nothing where the disk fails beside the writing of %i MiB', async (size) => {
+    const file = await open(join(home, 'any'), 'w');
+    await file.close();
+    // With 32 MiB the body has ended when the flush fails.
+    const datasync = vi.spyOn(Object.getPrototypeOf(file), 'datasync').mockImplementation(async () => {
+      await setTimeout(20);
+      throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+    });
+    try {
+      const mebibyte = Buffer.alloc(1024 * 1024);
+      const body = Readable.from(Array.from({ length: size }, () => mebibyte));
+      await expect(store.put('a/b', body)).rejects.toMatchObject({ code: 'storage-failed', message: expect.stringContaining('EIO') });
+      expect(datasync).toHaveBeenCalled();
+    } finally {
+      datasync.mockRestore();
+    }
+    expect(await keys(store)).toEqual([]);
+    expect(await readdir(join(root, '.jetbackup-unfinished'))).toEqual([]);
   });
 
   it('finds the file again, or says that it is gone, when it is read long after it was asked for', async () => {
