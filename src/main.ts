@@ -104,7 +104,7 @@ async function start(): Promise<number> {
     processes,
     host: os.hostname(),
     version,
-    systemTimeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    systemTimeZone: () => Intl.DateTimeFormat().resolvedOptions().timeZone,
     // The target's cores are not known; this host's are the better guess than one.
     defaultJobs: Math.min(8, Math.max(2, os.availableParallelism())),
     load: () =>

@@ -54,7 +54,7 @@ export function daemonShell(options: {
   };
   return {
     streams: { stdin: new PassThrough(), stdout: new PassThrough().resume(), stderr },
-    ...{ env, cwd, clock, signal, processes, host, version, systemTimeZone: 'UTC', defaultJobs: 2 },
+    ...{ env, cwd, clock, signal, processes, host, version, systemTimeZone: () => 'UTC', defaultJobs: 2 },
     onHangup: () => ({ [Symbol.dispose]: () => {} }),
     tellOfSignalBy: () => ({ [Symbol.dispose]: () => {} }),
     load: async () => ({

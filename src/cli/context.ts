@@ -174,8 +174,8 @@ export interface Shell {
   /** Name of this host. */
   readonly host: string;
   readonly version: string;
-  /** IANA name; what `init` writes down. */
-  readonly systemTimeZone: string;
+  /** IANA name; what `init` writes down. To ask takes some 15 ms. */
+  systemTimeZone(): string;
   /** Connections that build indexes, where nothing says how many. */
   readonly defaultJobs: number;
   load(): Promise<Adapters>;

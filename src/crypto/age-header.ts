@@ -1,4 +1,5 @@
 import { Decrypter, Encrypter, type Stanza } from 'age-encryption';
+import { collect } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
 import type { Identity } from './identities.ts';
 import { ageRecipient } from './recipients.ts';
@@ -28,7 +29,8 @@ export async function makeHeader(recipients: readonly string[]): Promise<{ heade
       return [];
     },
   });
-  const emptyFile = await encrypter.encrypt(new Uint8Array(0));
+  // Of bytes it would make a Response, and for that Node.js loads what fetches pages: 25 ms of every backup's start.
+  const emptyFile = await collect(await encrypter.encrypt(new Blob().stream()), HEADER_MAX_BYTES);
   if (fileKey === undefined) throw new TypeError('every recipient is given the file key');
   // An empty file is its header, the nonce and the tag of one empty chunk.
   return { header: emptyFile.subarray(0, emptyFile.byteLength - NONCE_BYTES - TAG_BYTES), fileKey };

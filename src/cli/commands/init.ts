@@ -59,7 +59,7 @@ async function runInit(context: CliContext, output: Output, options: InitOptions
   const keys = await init.newKeys();
   const createdAt = clock.now().toString({ smallestUnit: 'second' });
   const repository = /^\.{1,2}(\/|$)/.test(wanted.repository) ? resolve(cwd, wanted.repository) : wanted.repository;
-  const choices = { repository, timeZone: context.systemTimeZone, database: wanted.name, url: wanted.source.url, passfile, createdAt };
+  const choices = { repository, timeZone: context.systemTimeZone(), database: wanted.name, url: wanted.source.url, passfile, createdAt };
   const files = initFiles(choices, keys);
   const undo: Undo[] = [];
   try {

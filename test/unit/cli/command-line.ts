@@ -171,7 +171,7 @@ export async function type(line: string | readonly string[], world: World = {}):
     processes: opaque,
     host: 'h',
     version: '0.1.0',
-    systemTimeZone: 'Europe/Berlin',
+    systemTimeZone: () => 'Europe/Berlin',
     defaultJobs: 2,
     load: async () => ({
       operations: { ...idle, ...world.operations },
