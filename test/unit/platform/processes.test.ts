@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -179,6 +180,15 @@ describe('the output of a child', () => {
       expect(error).toMatchObject({ exitCode: 3, message: 'sh exited with status 3: no rows' });
     },
   );
+
+  // The 41st field of /proc/self/stat is the scheduling policy, 3 is SCHED_BATCH (proc_pid_stat(5)); the second is a name in parentheses.
+  const policy = 'set -- $(sed "s/.*) //" /proc/$$/stat); echo ${39}';
+  test.skipIf(!existsSync('/usr/bin/chrt'))('in bulk gives way to whoever computes', async () => {
+    const waiting = `for i in $(seq 500); do [ "$(${policy})" = 3 ] && exit; sleep 0.01; done; exit 9`;
+    const command = { program: '/bin/sh', args: ['-c', waiting], env: { PATH } };
+    expect((await readAnyhow(processes.output({ ...command, bulk: true }))).error).toBeUndefined();
+    expect(await read(processes.output({ ...command, args: ['-c', policy] }))).toBe('0\n');
+  });
 
   test('left early stops the child and its workers', async () => {
     const { command, leader, worker } = family('left', 'yes rows');
