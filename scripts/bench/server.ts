@@ -1,6 +1,7 @@
 import path from 'node:path';
 import pg from 'pg';
 import * as z from 'zod';
+import { $ } from 'zx';
 import { installedPrograms } from '../client-tools.ts';
 import { loadJetAdmin } from '../fixtures/jetadmin.ts';
 import { startFromPrograms } from '../throwaway-postgres.ts';
@@ -143,9 +144,13 @@ function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** Writes out what earlier lines left in the server's buffers, so that no line pays for another's. */
+/**
+ * Writes out what earlier lines left in the server's buffers, and then in the system's, which a server without fsync only hands it to:
+ * so that no line pays for another's.
+ */
 export async function settle(server: BenchServer): Promise<void> {
   await inSession(server.url('postgres'), (client) => client.query('CHECKPOINT'));
+  await $({ quiet: true })`sync`;
 }
 
 export async function dropDatabase(server: BenchServer, database: string): Promise<void> {
