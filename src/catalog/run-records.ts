@@ -65,10 +65,13 @@ export interface RunReader {
   read(ids: readonly Id[], signal: AbortSignal): ReturnType<typeof readRuns>;
   /** To be called after the last: throws the `storage-denied` where some may not be read and none could be. */
   ended(): void;
+  /** Whether any could be read. */
+  readonly hasRead: boolean;
 }
 
-export function runReader(store: ObjectStore): RunReader {
-  let hasRead = false;
+/** A reader that goes on from an `earlier` one need not read any itself. */
+export function runReader(store: ObjectStore, earlier: { readonly hasRead: boolean } = { hasRead: false }): RunReader {
+  let { hasRead } = earlier;
   let denied: JetbackupError | undefined;
   let deniedCount = 0;
   return {
@@ -82,6 +85,9 @@ export function runReader(store: ObjectStore): RunReader {
     },
     ended() {
       if (denied !== undefined && !hasRead) throw denied;
+    },
+    get hasRead() {
+      return hasRead;
     },
   };
 }

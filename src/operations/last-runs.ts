@@ -65,7 +65,7 @@ interface Seen extends PastRun {
 export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind[]): LastRunsReader {
   /** Undefined: cannot be read, or stands for no due time. */
   let seen: ReadonlyMap<Id, Seen | undefined> = new Map();
-  const runs = runReader(store);
+  let earlier = { hasRead: false };
   let ids: readonly Id[] = [];
   let listedAt: Instant | undefined;
 
@@ -79,6 +79,8 @@ export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind
       // Readings may overlap: what another one forgets meanwhile is still known to this one.
       const known = new Map(seen);
       const looked = new Map<Id, Seen | undefined>();
+      // Anew each time: what was denied to an earlier reading may have been removed since.
+      const runs = runReader(store, earlier);
       let since: Instant | undefined;
       for (let next = 0; next < newest.length; next += AT_ONCE) {
         if ([...found.values()].every(isSettled)) break;
@@ -100,6 +102,7 @@ export function createLastRunsReader(store: ObjectStore, kinds: readonly RunKind
       runs.ended();
       // A daemon reads for years: what no kind reached this time is read again, should that ever be needed.
       seen = looked;
+      earlier = runs;
       return {
         since,
         of: (kind) => inOrder({ kind, runs: found.get(keyOf(kind))?.runs ?? [] }),

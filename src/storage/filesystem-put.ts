@@ -37,8 +37,8 @@ async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> 
 }
 
 /**
- * What has been written is brought to disk beside the writing, whenever it is this much more, bytes: at the end little is left to
- * wait for, and gigabytes that wait to be written do not drive other files from memory.
+ * What has been written is brought to disk beside the writing, whenever it is this much more, bytes: where the disk keeps up,
+ * little is left to wait for at the end. Where it does not, the system's own limits hold the writing back, as they always do.
  */
 const FLUSH_BYTES = 32 * 1024 * 1024;
 

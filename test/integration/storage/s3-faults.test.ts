@@ -282,7 +282,7 @@ describe.each(['first', 'second'] as const)('over a bad line to the %s S3 server
 
   it('a store that is lucky in every ordinary race is still found out', async () => {
     http.plant({ when: (request) => request.headers['if-none-match'] !== undefined, answer: 'in-turn' });
-    const store = storeAt(http.endpoint, {}, systemClock);
+    const store = storeAt(http.endpoint, { stallTimeoutMs: 30_000 }, systemClock);
     expect((await store.probe()).conditionalPut).toBe(server.features.plain.conditionalPut);
     expect(http.struck).toBeGreaterThan(0);
   });

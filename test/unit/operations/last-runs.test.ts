@@ -2,7 +2,7 @@ import { Temporal } from 'temporal-polyfill';
 import { describe, expect, it } from 'vitest';
 import { runRecordKey } from '../../../src/catalog/layout.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
-import type { ErrorCode } from '../../../src/core/errors.ts';
+import { type ErrorCode, JetbackupError } from '../../../src/core/errors.ts';
 import type { RunRecord } from '../../../src/core/run-record.ts';
 import { createLastRunsReader, type LastRuns, type RunKind } from '../../../src/operations/last-runs.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
@@ -141,5 +141,26 @@ describe('the last runs of each job', () => {
     const last = await reader.read(now.add({ hours: 5 }), signal);
     expect(last.of(backup)).toMatchObject([{ startedAt: now, recordedAt: Temporal.Instant.from('2027-11-25T02:00:00Z') }]);
     expect(starts(last, { operation: 'backup', database: 'other' })).toEqual(['2026-11-25T12:09:00Z succeeded']);
+  });
+
+  it('that may not be read are an error while they are there, and none once one could be read', async () => {
+    const old = record('2026-11-23T02:00:00Z');
+    const denied = record('2026-11-24T02:00:00Z');
+    const later = record('2026-11-25T02:00:00Z');
+    const { store, add } = await repository(denied);
+    const guarded = Object.assign(Object.create(store) as typeof store, {
+      get: async (...args: Parameters<typeof store.get>) => {
+        if (args[0] !== runRecordKey(old.id) && (await store.stat(args[0]))) throw new JetbackupError('storage-denied', 'AccessDenied');
+        return store.get(...args);
+      },
+    });
+    const reader = createLastRunsReader(guarded, [backup]);
+    await expect(reader.read(now, signal)).rejects.toMatchObject({ code: 'storage-denied' });
+    await store.delete(runRecordKey(denied.id));
+    expect(starts(await reader.read(now, signal), backup)).toEqual([]);
+    await add(old);
+    expect(starts(await reader.read(now, signal), backup)).toEqual(['2026-11-23T02:00:00Z succeeded']);
+    await add(later);
+    expect(starts(await reader.read(now, signal), backup)).toEqual(['2026-11-23T02:00:00Z succeeded']);
   });
 });
