@@ -20,6 +20,15 @@ interface Lane {
   hungry: (() => void) | undefined;
 }
 
+export interface Dealing {
+  readonly head: Uint8Array;
+  readonly rest: ByteStream;
+  /** Dump ids of tables. */
+  readonly shared: ReadonlySet<number>;
+  /** Told of each block that was read to its end: its dump id, and how many bytes it has after that. */
+  readonly onBlock?: (id: number, bytes: number) => void;
+}
+
 /**
  * Deals an archive out to several, each for a pg_restore of its own: every lane has the block of every table of `shared` (dump
  * ids), with a part of its rows, so that several backends parse even one dominant table. All other blocks, and large objects,
@@ -31,14 +40,11 @@ interface Lane {
  * `damaged` where it has no blocks. A lane that is left gets no further rows; `rest` is read no further than the lanes
  * want, and is not returned. Memory: some 2 MiB for each lane.
  */
-export function dealRows(
-  { head, rest, shared }: { readonly head: Uint8Array; readonly rest: ByteStream; readonly shared: ReadonlySet<number> },
-  count: number,
-): readonly ByteStream[] {
+export function dealRows({ head, rest, shared, onBlock = () => {} }: Dealing, count: number): readonly ByteStream[] {
   const lanes: Lane[] = Array.from({ length: count }, () => ({
     ...{ waiting: [head], bytes: head.byteLength, closed: false, hungry: undefined },
   }));
-  const deal = dealer(lanes, integerSize(head), shared);
+  const deal = dealer(lanes, integerSize(head), shared, onBlock);
   const source = rest[Symbol.asyncIterator]();
   let end: { readonly error?: unknown } | undefined;
   let reading = false;
@@ -100,6 +106,7 @@ function dealer(
   lanes: readonly Lane[],
   intSize: number,
   shared: ReadonlySet<number>,
+  onBlock: (id: number, bytes: number) => void,
 ): { chunk(bytes: Uint8Array): void; owner(): Lane | undefined } {
   /** Whose rows these are, from the first of a batch to its last. */
   let owner: Lane | undefined;
@@ -110,6 +117,9 @@ function dealer(
   let rowEnd = 0;
   /** What came at the end of earlier chunks and may be for all: the beginning of a length, which may be that of the end mark. */
   let held: Uint8Array[] = [];
+  /** Bytes that came before this chunk, and before the first chunk of this block. */
+  let before = 0;
+  let begun = 0;
 
   const give = (lane: Lane, bytes: Uint8Array) => {
     if (lane.closed || bytes.byteLength === 0) return;
@@ -136,7 +146,9 @@ function dealer(
   let whole = false;
 
   const on = (event: BlockEvent, offset: number) => {
+    if (event === 'end') onBlock(blocks.id, before + offset - begun);
     if (event === 'begin') {
+      begun = before + offset;
       whole = blocks.withinLargeObjects || !shared.has(blocks.id);
       giveTo(whole ? firstLane : lanes, offset);
       nextBatch();
@@ -171,6 +183,7 @@ function dealer(
         giveRows(rowEnd);
         if (given < bytes.byteLength) held.push(bytes.subarray(given));
       }
+      before += bytes.byteLength;
     },
   };
 }

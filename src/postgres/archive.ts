@@ -36,6 +36,14 @@ export interface ArchiveHead {
   readonly dumpVersion: string;
   readonly database: string;
   readonly entries: readonly ArchiveEntry[];
+  /** Where `bytes` says where an entry's data begin in the file, for each entry that has some: by dump id, in the archive's order. */
+  readonly places: ReadonlyMap<number, Place>;
+}
+
+/** One byte that says what is known of a position, and the position. */
+export interface Place {
+  readonly offset: number;
+  readonly bytes: number;
 }
 
 /** A table of contents of 100,000 objects is some 60 MiB. */
@@ -162,6 +170,7 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
   }
   read.setIntSize(read.byte());
   const offsetSize = read.byte();
+  if (offsetSize < 4 || offsetSize > 8) throw damaged(`has positions of ${offsetSize} bytes`);
   if (read.byte() !== 1) throw damaged('is not a custom-format archive');
   if (minor >= 15) read.byte();
   else read.int(); // compression
@@ -171,6 +180,7 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
   const dumpVersion = read.text() ?? '';
   const count = read.int();
   const entries: ArchiveEntry[] = [];
+  const places = new Map<number, Place>();
   let current: Section = 'pre-data';
   for (let index = 0; index < count; index += 1) {
     const dumpId = read.int();
@@ -194,7 +204,9 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
     read.text(); // WITH OIDS
     const dependencies: number[] = [];
     for (let dependency = read.text(); dependency !== null; dependency = read.text()) dependencies.push(Number(dependency));
-    read.skip(1 + offsetSize);
+    const bytes = 1 + offsetSize;
+    const offset = read.skip(bytes);
+    if (hasData) places.set(dumpId, { offset, bytes });
     entries.push({
       dumpId,
       tag,
@@ -208,5 +220,6 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
       ...(desc === 'POLICY' ? { policyRoles: rolesOfPolicy(definition ?? '') } : {}),
     });
   }
-  return { bytes: buffer.subarray(0, read.position()), formatVersion: `${major}.${minor}`, serverVersion, dumpVersion, database, entries };
+  const bytes = buffer.subarray(0, read.position());
+  return { bytes, formatVersion: `${major}.${minor}`, serverVersion, dumpVersion, database, entries, places };
 }

@@ -7,6 +7,7 @@ import type { Clock } from '../platform/clock.ts';
 import { ProcessFailed, type ProcessRunner } from '../platform/processes.ts';
 import { type ArchiveEntry, readArchiveHead } from './archive.ts';
 import { dealRows } from './archive-lanes.ts';
+import { withSizes } from './archive-sizes.ts';
 import { connect } from './client.ts';
 import { classifyFailure } from './client-errors.ts';
 import { targetError } from './database-errors.ts';
@@ -132,9 +133,11 @@ export async function restoreArchive(
     const jobs = Math.max(1, Math.floor(request.jobs));
 
     await phase('pre-data', () => pass('pre-data', passes.preData, { more: [headFile] }));
+    const sizes = new Map<number, number>();
     await phase('data', async () => {
       const shared = tablesToShare(head.entries);
-      const lanes = dealRows({ head: head.bytes, rest: held.stream, shared }, Math.min(jobs, MOST_LANES));
+      const dealing = { head: head.bytes, rest: held.stream, shared, onBlock: (id: number, bytes: number) => sizes.set(id, bytes) };
+      const lanes = dealRows(dealing, Math.min(jobs, MOST_LANES));
       await together(signal, lanes, (lane, index, within) => {
         // Sequences and large objects are set once.
         const ids = index === 0 ? passes.data : passes.data.filter((id) => shared.has(id));
@@ -143,6 +146,7 @@ export async function restoreArchive(
       await held.drain(signal);
     });
     await phase('post-data', async () => {
+      await writeFile(headFile, withSizes(head, sizes), { mode: 0o600 });
       const options = [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`];
       for (const { ids, isSerial } of stagesOf(head.entries, passes.postData))
         await pass('post-data', ids, { options, more: [`--jobs=${isSerial ? 1 : jobs}`, headFile] });

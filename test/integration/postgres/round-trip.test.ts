@@ -166,6 +166,31 @@ describe.each<PostgresMajor>([15, 17, 18])('PostgreSQL %i', (major) => {
     expect(head.entries.filter(({ desc }) => desc === 'TABLE DATA').every(({ hasData }) => hasData)).toBe(true);
   });
 
+  it('begins with the indexes of the largest table, whatever the order of the archive', async () => {
+    await server.query('CREATE DATABASE sizes');
+    const tables = ['a', 'b', 'c'].map(
+      (name) => `
+        CREATE TABLE ${name} AS SELECT n, n::text AS t FROM generate_series(1, ${name === 'b' ? 50_000 : 10}) n;
+        CREATE INDEX ${name}_n ON ${name} (n);
+        CREATE INDEX ${name}_t ON ${name} (t);`,
+    );
+    await server.query(tables.join('\n'), 'sizes');
+    const { archive, snapshot } = await dump(settingsOf(server, 'sizes'), used);
+    await using staging = await createStagingDatabase(settingsOf(server), {
+      source: snapshot.source,
+      finalName: 'sized',
+      runId: 'x-size01',
+      noOwner: false,
+    });
+    await fill(staging, archive, used);
+    // Two connections build: the first two indexes are those of the large table, in either order.
+    const built = await server.query("SELECT relname FROM pg_class WHERE relname ~ '^[abc]_[nt]$' ORDER BY oid", staging.name);
+    expect(built).toHaveLength(6);
+    expect(built[0]?.['relname']).toMatch(/^b_/);
+    await staging.drop();
+    await server.query('DROP DATABASE sizes');
+  });
+
   it('takes one table with its rows, indexes and sequence, and leaves out the foreign key to a table that stays behind', async () => {
     await using staging = await createStagingDatabase(settingsOf(server), {
       source: taken.snapshot.source,

@@ -74,8 +74,13 @@ async function* pieces(bytes: Buffer, sizes: readonly number[]): ByteStream {
 }
 
 /** Every id shares its rows, unless told otherwise. */
-function deal(rest: ByteStream, lanes: number, isShared: (id: number) => boolean = () => true): readonly ByteStream[] {
-  return dealRows({ head: HEAD, rest, shared: { has: isShared } as ReadonlySet<number> }, lanes);
+function deal(
+  rest: ByteStream,
+  lanes: number,
+  isShared: (id: number) => boolean = () => true,
+  onBlock: (id: number, bytes: number) => void = () => {},
+): readonly ByteStream[] {
+  return dealRows({ head: HEAD, rest, shared: { has: isShared } as ReadonlySet<number>, onBlock }, lanes);
 }
 
 /** Reads a lane to its end, giving the others a turn now and then. */
@@ -149,6 +154,30 @@ describe('an archive dealt out to several lanes', () => {
         },
       ),
       { numRuns: 300 },
+    );
+  });
+
+  it('tells how many bytes each block has, however the bytes arrive', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(block, { maxLength: 6 }), sizes, fc.integer({ min: 1, max: 3 }), async (blocks, cuts, count) => {
+        const archive = encode(blocks);
+        const least = Math.ceil(archive.byteLength / 2_000);
+        const source = pieces(
+          archive,
+          cuts.map((size) => Math.max(size, least)),
+        );
+        const told: [number, number][] = [];
+        const lanes = deal(
+          source,
+          count,
+          (id) => id % 2 === 0,
+          (id, bytes) => told.push([id, bytes]),
+        );
+        await Promise.all(lanes.map((lane) => drain(lane, 0)));
+        const prefix = 1 + 1 + INT_SIZE;
+        expect(told).toEqual(blocks.map((each) => [each.id, encode([each]).byteLength - prefix]));
+      }),
+      { numRuns: 100 },
     );
   });
 

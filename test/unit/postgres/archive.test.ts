@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesOf, collect } from '../../../src/core/bytes.ts';
 import { isJetbackupError } from '../../../src/core/errors.ts';
-import { readArchiveHead } from '../../../src/postgres/archive.ts';
+import { type ArchiveHead, readArchiveHead } from '../../../src/postgres/archive.ts';
+import { withSizes } from '../../../src/postgres/archive-sizes.ts';
 import { int, text } from '../../support/archive-bytes.ts';
 
 interface Written {
@@ -129,5 +130,48 @@ describe('readArchiveHead', () => {
     })();
     await expect(readArchiveHead(stream)).rejects.toThrow('cut');
     expect(released).toBe(true);
+  });
+});
+
+describe('withSizes', () => {
+  /** How pg_restore reads sizes: pg_backup_custom.c, _PrepParallelRestore. */
+  function readSizes(bytes: Buffer, places: ArchiveHead['places']): Map<number, number> {
+    const known = [...places].filter(([, { offset }]) => bytes.readUInt8(offset) === 2);
+    const positions = known.map(([, { offset }]) => Number(bytes.readBigUInt64LE(offset + 1)));
+    return new Map(known.map(([id], index) => [id, (positions[index + 1] ?? bytes.byteLength) - (positions[index] ?? 0)]));
+  }
+  const tables = (count: number): Written[] =>
+    Array.from({ length: count }, (_, index) => ({ dumpId: 10 + index, desc: 'TABLE DATA', tag: `t${index}`, section: 3 }));
+
+  it('lets pg_restore read sizes in proportion, and changes nothing else', async () => {
+    const size = fc.option(fc.oneof(fc.nat(1_000), fc.nat(2 ** 45)), { nil: undefined });
+    await fc.assert(
+      fc.asyncProperty(fc.array(size, { maxLength: 20 }), async (given) => {
+        const written = tables(given.length);
+        const original = head(16, [...entries.slice(0, 2), ...written, ...entries.slice(3)]);
+        const { head: read } = await readArchiveHead(bytesOf(original));
+        const sizes = new Map(
+          written.flatMap(({ dumpId }, index) => (given[index] === undefined ? [] : [[dumpId, given[index]] as const])),
+        );
+        const sized = Buffer.from(withSizes(read, sizes));
+        const found = readSizes(sized, read.places);
+        expect([...found.keys()]).toEqual([...sizes.keys()]);
+        const total = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
+        const scale = Math.min(1, original.byteLength / total);
+        for (const [id, bytes] of sizes) {
+          expect(found.get(id)).toBeGreaterThan(bytes * scale - 1);
+          expect(found.get(id)).toBeLessThanOrEqual(bytes * scale);
+        }
+        // The positions apart.
+        for (const { offset, bytes } of read.places.values()) sized.fill(0, offset, offset + bytes);
+        expect(sized.equals(original)).toBe(true);
+      }),
+    );
+  });
+
+  it('leaves a head without tables as it is', async () => {
+    const original = head(14, []);
+    const { head: read } = await readArchiveHead(bytesOf(original));
+    expect(Buffer.from(withSizes(read, new Map([[9, 5]]))).equals(original)).toBe(true);
   });
 });
