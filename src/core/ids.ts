@@ -3,8 +3,8 @@ import type { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 
 /**
- * A backup's or a run's id: UTC instant of its start to the second, then six random characters, e.g.
- * `20261120T020000Z-k3f9qa`. Sorts by time as text. The instant in it names the object and nothing
+ * A backup's or a run's id: UTC instant of its start to the second, then two characters for the part of the second and four random
+ * ones, e.g. `20261120T020000Z-k3f9qa`. Sorts by time as text, also where one run follows another in the same second. The instant in it names the object and nothing
  * more: every decision takes the snapshot instant out of the signed manifest.
  */
 export const idPattern = /^\d{8}T\d{6}Z-[0-9a-z]{6}$/;
@@ -17,9 +17,11 @@ export type RandomBytes = (count: number) => Uint8Array;
 
 export function newId(now: Temporal.Instant, random: RandomBytes = randomBytes): Id {
   const stamp = now.toString({ smallestUnit: 'second' }).replaceAll(/[-:]/g, '');
-  // 36^6 = 2.2e9; modulo bias of a byte over 36 letters does not matter for a name.
-  const suffix = Array.from(random(6), (byte) => alphabet.charAt(byte % alphabet.length)).join('');
-  return `${stamp}-${suffix}`;
+  // Of 36² parts: 0.8 ms each.
+  const part = Math.floor(((now.epochMilliseconds % 1000) * alphabet.length ** 2) / 1000);
+  // 36^4 = 1.7e6 in each part; modulo bias of a byte over 36 letters does not matter for a name.
+  const letters = [Math.floor(part / alphabet.length), part, ...random(4)];
+  return `${stamp}-${letters.map((letter) => alphabet.charAt(letter % alphabet.length)).join('')}`;
 }
 
 /** The repository's own first steps of keys (FORMAT.md). */

@@ -8,25 +8,34 @@ const instants = fc
   .integer({ min: Date.UTC(1970, 0, 1), max: Date.UTC(9999, 11, 31) })
   .map((ms) => Temporal.Instant.fromEpochMilliseconds(ms));
 
+const bytes = fc.uint8Array({ minLength: 4, maxLength: 4 });
+
 describe('an id', () => {
-  test('is the UTC second and six letters', () => {
-    const id = newId(Temporal.Instant.from('2026-11-20T03:00:00.999+01:00'), () => Uint8Array.of(0, 9, 10, 35, 36, 255));
-    expect(id).toBe('20261120T020000Z-09az03');
+  test.each([
+    ['00.000', '00'],
+    ['00.027', '0y'],
+    ['00.028', '10'],
+    ['00.999', 'zy'],
+  ])('is the UTC second %s, two letters for its part and four random ones', (second, part) => {
+    const id = newId(Temporal.Instant.from(`2026-11-20T03:00:${second}+01:00`), () => Uint8Array.of(9, 10, 35, 255));
+    expect(id).toBe(`20261120T020000Z-${part}9az3`);
   });
 
   test('is always one that is accepted', () => {
     fc.assert(
-      fc.property(instants, fc.uint8Array({ minLength: 6, maxLength: 6 }), (now, random) => {
+      fc.property(instants, bytes, (now, random) => {
         expect(IdSchema.safeParse(newId(now, () => random)).success).toBe(true);
       }),
     );
   });
 
-  test('sorts as text by its instant', () => {
+  test('sorts as text by its instant, to the millisecond', () => {
     fc.assert(
-      fc.property(instants, instants, (a, b) => {
-        const order = Math.sign(Math.floor(a.epochMilliseconds / 1000) - Math.floor(b.epochMilliseconds / 1000));
-        const [first, second] = [newId(a, () => new Uint8Array(6)), newId(b, () => new Uint8Array(6))];
+      fc.property(instants, fc.oneof(instants, fc.integer({ min: -1_500, max: 1_500 })), bytes, bytes, (a, other, x, y) => {
+        const b = typeof other === 'number' ? a.add({ milliseconds: other }) : other;
+        const order = Math.sign(a.epochMilliseconds - b.epochMilliseconds);
+        fc.pre(order !== 0 && b.epochMilliseconds >= 0);
+        const [first, second] = [newId(a, () => x), newId(b, () => y)];
         expect(first < second ? -1 : first > second ? 1 : 0).toBe(order);
       }),
     );
