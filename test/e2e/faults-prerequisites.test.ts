@@ -16,6 +16,8 @@ describe('what a command needs and does not find', () => {
   let installation: Installation;
   let identityFile: string;
   let identity: string;
+  let signingKeyFile: string;
+  let signingKey: string;
 
   const databases = async () => (await server.query('SELECT datname FROM pg_database ORDER BY 1')).map(({ datname }) => datname);
   const restore = (...args: string[]) => installation.cli.run('restore', 'latest', '--as', 'restored', ...args);
@@ -26,6 +28,8 @@ describe('what a command needs and does not find', () => {
     installation = await makeInstallation({ server, database: DATABASE });
     identityFile = join(installation.cli.directory, 'jetbackup-identity.txt');
     identity = await readFile(identityFile, 'utf8');
+    signingKeyFile = join(installation.cli.directory, 'jetbackup-signing-key.pem');
+    signingKey = await readFile(signingKeyFile, 'utf8');
     await installation.backup();
   });
   afterEach(async () => {
@@ -40,7 +44,8 @@ describe('what a command needs and does not find', () => {
 
   describe('keys', () => {
     afterEach(async () => {
-      await writeFile(identityFile, identity);
+      await writeFile(identityFile, identity, { mode: 0o600 });
+      await writeFile(signingKeyFile, signingKey, { mode: 0o600 });
     });
 
     it('a wrong identity opens nothing', async () => {
@@ -58,9 +63,7 @@ describe('what a command needs and does not find', () => {
     it('a backup needs the signing key and no identity', async () => {
       await rm(identityFile);
       await installation.backup();
-      const signingKey = join(installation.cli.directory, 'jetbackup-signing-key.pem');
-      const pem = await readFile(signingKey);
-      await rm(signingKey);
+      await rm(signingKeyFile);
       const committed = await installation.committed();
       expectFailure(await installation.cli.run('backup'), 21, /signing key/);
       expect(await installation.committed()).toEqual(committed);
@@ -68,7 +71,6 @@ describe('what a command needs and does not find', () => {
       const status = (await installation.cli.run('status', '--json')).json();
       const failed = { operation: 'backup', result: 'failed', error: expect.objectContaining({ code: 'key-missing' }) };
       expect(status).toMatchObject({ databases: [{ lastRuns: expect.arrayContaining([expect.objectContaining(failed)]) }] });
-      await writeFile(signingKey, pem);
     });
   });
 

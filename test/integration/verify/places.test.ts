@@ -7,6 +7,7 @@ import { parseConnection } from '../../../src/postgres/connection.ts';
 import { findServerPrograms } from '../../../src/postgres/server-programs.ts';
 import type { SandboxProvider } from '../../../src/verify/sandbox.ts';
 import { serverSandboxes } from '../../../src/verify/sandboxes/server.ts';
+import { clientTools } from '../../support/client-tools.ts';
 import { createSample } from '../../support/installation.ts';
 import { createMemoryStore, type MemoryStore } from '../../support/memory-store.ts';
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts';
@@ -15,8 +16,9 @@ import { localDeps, provider, request } from './local-sandboxes.ts';
 import { asServer } from './standing-server.ts';
 
 const DATABASE = 'source';
+const MAJOR = 15;
 const never = new AbortController().signal;
-const programs = await findServerPrograms(localDeps(), { major: 15 }).catch(() => undefined);
+const programs = await findServerPrograms(localDeps(), { major: MAJOR }).catch(() => undefined);
 
 let directory: string;
 beforeAll(async () => {
@@ -41,6 +43,7 @@ async function verified(workshop: Workshop, sandboxes: SandboxProvider) {
     queryTimeoutMs: 60_000,
     timeoutMs: 600_000,
     amcheckBytes: 0,
+    bindir: (await clientTools(MAJOR)).directory,
   };
   const { outcome, checks, sandbox } = await verifyBackup(deps, input, never);
   const failed = checks.filter(({ status }) => status === 'fail');
@@ -48,9 +51,9 @@ async function verified(workshop: Workshop, sandboxes: SandboxProvider) {
   return { outcome, failed, restored, kind: sandbox?.kind, profile: sandbox?.profile };
 }
 
-it.skipIf(programs?.major !== 15)('a backup is proven in a cluster of this machine, of which nothing is left', async () => {
+it.skipIf(programs?.major !== MAJOR)('a backup is proven in a cluster of this machine, of which nothing is left', async () => {
   const local = provider({ directory });
-  await using source = await local.start(request({ major: 15 }), never);
+  await using source = await local.start(request({ major: MAJOR }), never);
   const server = asServer(source);
   await createSample(server, DATABASE, 1);
   await using workshop = await openWorkshop(server, DATABASE);
@@ -60,7 +63,7 @@ it.skipIf(programs?.major !== 15)('a backup is proven in a cluster of this machi
 });
 
 it('a backup is proven on a server that is provided, by a user who may do no more than make databases, and none is left', async () => {
-  await using server: PostgresServer = await startPostgres(15, { tmpfs: true });
+  await using server: PostgresServer = await startPostgres(MAJOR, { tmpfs: true });
   await createSample(server, DATABASE, 1);
   await using workshop = await openWorkshop(server, DATABASE);
   await server.query("CREATE ROLE verifier LOGIN CREATEDB PASSWORD 'verifier'");
