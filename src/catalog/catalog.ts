@@ -70,9 +70,8 @@ const SKEW = Temporal.Duration.from({ hours: 24 });
 export async function nextBackupId(store: ObjectStore, database: DatabaseName, now: Temporal.Instant, signal?: AbortSignal): Promise<Id> {
   let last: Id | undefined;
   for await (const listed of listCommitted(store, database, signal)) last = listed.id;
-  if (last === undefined) return newId(now);
-  const after = idInstant(last).add({ seconds: 1 });
-  return newId(Temporal.Instant.compare(now, after) < 0 ? after : now);
+  const id = newId(now);
+  return last === undefined || id > last ? id : newId(idInstant(last).add({ seconds: 1 }));
 }
 
 /**

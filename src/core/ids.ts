@@ -3,9 +3,9 @@ import type { Temporal } from 'temporal-polyfill';
 import * as z from 'zod';
 
 /**
- * A backup's or a run's id: UTC instant of its start to the second, then two characters for the part of the second and four random
- * ones, e.g. `20261120T020000Z-k3f9qa`. Sorts by time as text, also where one run follows another in the same second. The instant in it names the object and nothing
- * more: every decision takes the snapshot instant out of the signed manifest.
+ * A backup's or a run's id: UTC instant of its start to the second, then two characters for the part of the second and four
+ * random ones, e.g. `20261120T020000Z-k3f9qa`. Sorts by time as text, also where one run follows another in the same second. The
+ * instant in it names the object and nothing more: every decision takes the snapshot instant out of the signed manifest.
  */
 export const idPattern = /^\d{8}T\d{6}Z-[0-9a-z]{6}$/;
 export const IdSchema = z.string().regex(idPattern, 'an id looks like 20261120T020000Z-k3f9qa');

@@ -13,7 +13,10 @@ const POSITION_SET = 2;
  * the next position, and that of the last for the distance to the end of the file (pg_backup_custom.c, _PrepParallelRestore).
  * It compares them and nothing else, so they are scaled to the length of the head: a file as long as the data need not be.
  */
-export function withSizes({ bytes, places }: Pick<ArchiveHead, 'bytes' | 'places'>, sizes: ReadonlyMap<number, number>): Uint8Array {
+export function withSizes(
+  { bytes, places, positionBytes }: Pick<ArchiveHead, 'bytes' | 'places' | 'positionBytes'>,
+  sizes: ReadonlyMap<number, number>,
+): Uint8Array {
   const sized = [...places].flatMap(([id, place]) => {
     const size = sizes.get(id);
     return size === undefined ? [] : [{ place, size }];
@@ -24,10 +27,10 @@ export function withSizes({ bytes, places }: Pick<ArchiveHead, 'bytes' | 'places
   let position = bytes.byteLength;
   for (const { place, size } of sized.toReversed()) {
     position -= Math.floor(size * scale);
-    copy.fill(0, place.offset, place.offset + place.bytes);
-    copy.writeUInt8(POSITION_SET, place.offset);
+    copy.writeUInt8(POSITION_SET, place);
     // Least significant byte first, and no head is longer than four bytes can say.
-    copy.writeUInt32LE(position, place.offset + 1);
+    copy.fill(0, place + 1, place + 1 + positionBytes);
+    copy.writeUInt32LE(position, place + 1);
   }
   return copy;
 }

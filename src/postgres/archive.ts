@@ -36,14 +36,13 @@ export interface ArchiveHead {
   readonly dumpVersion: string;
   readonly database: string;
   readonly entries: readonly ArchiveEntry[];
-  /** Where `bytes` says where an entry's data begin in the file, for each entry that has some: by dump id, in the archive's order. */
-  readonly places: ReadonlyMap<number, Place>;
-}
-
-/** One byte that says what is known of a position, and the position. */
-export interface Place {
-  readonly offset: number;
-  readonly bytes: number;
+  /**
+   * Where `bytes` says where an entry's data begin in the file, for each entry that has some: by dump id, in the archive's order.
+   * One byte says what is known of the position, and the position follows.
+   */
+  readonly places: ReadonlyMap<number, number>;
+  /** Bytes of a position. */
+  readonly positionBytes: number;
 }
 
 /** A table of contents of 100,000 objects is some 60 MiB. */
@@ -169,8 +168,8 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
     );
   }
   read.setIntSize(read.byte());
-  const offsetSize = read.byte();
-  if (offsetSize < 4 || offsetSize > 8) throw damaged(`has positions of ${offsetSize} bytes`);
+  const positionBytes = read.byte();
+  if (positionBytes < 4 || positionBytes > 8) throw damaged(`has positions of ${positionBytes} bytes`);
   if (read.byte() !== 1) throw damaged('is not a custom-format archive');
   if (minor >= 15) read.byte();
   else read.int(); // compression
@@ -180,7 +179,7 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
   const dumpVersion = read.text() ?? '';
   const count = read.int();
   const entries: ArchiveEntry[] = [];
-  const places = new Map<number, Place>();
+  const places = new Map<number, number>();
   let current: Section = 'pre-data';
   for (let index = 0; index < count; index += 1) {
     const dumpId = read.int();
@@ -204,9 +203,8 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
     read.text(); // WITH OIDS
     const dependencies: number[] = [];
     for (let dependency = read.text(); dependency !== null; dependency = read.text()) dependencies.push(Number(dependency));
-    const bytes = 1 + offsetSize;
-    const offset = read.skip(bytes);
-    if (hasData) places.set(dumpId, { offset, bytes });
+    if (hasData) places.set(dumpId, read.position());
+    read.skip(1 + positionBytes);
     entries.push({
       dumpId,
       tag,
@@ -221,5 +219,5 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
     });
   }
   const bytes = buffer.subarray(0, read.position());
-  return { bytes, formatVersion: `${major}.${minor}`, serverVersion, dumpVersion, database, entries, places };
+  return { bytes, formatVersion: `${major}.${minor}`, serverVersion, dumpVersion, database, entries, places, positionBytes };
 }

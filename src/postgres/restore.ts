@@ -146,7 +146,8 @@ export async function restoreArchive(
       await held.drain(signal);
     });
     await phase('post-data', async () => {
-      await writeFile(headFile, withSizes(head, sizes), { mode: 0o600 });
+      // In place: as long as before, it needs no room that hours of loading may have left none of.
+      if (jobs > 1) await writeFile(headFile, withSizes(head, sizes), { flag: 'r+' });
       const options = [`maintenance_work_mem=${INDEX_MEMORY_MIB}MB`];
       for (const { ids, isSerial } of stagesOf(head.entries, passes.postData))
         await pass('post-data', ids, { options, more: [`--jobs=${isSerial ? 1 : jobs}`, headFile] });

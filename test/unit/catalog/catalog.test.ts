@@ -4,6 +4,7 @@ import { manifestKey } from '../../../src/catalog/layout.ts';
 import { parseMoment } from '../../../src/catalog/moment.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
 import { JetbackupError } from '../../../src/core/errors.ts';
+import { newId } from '../../../src/core/ids.ts';
 import { encodeManifest, type Manifest } from '../../../src/core/manifest.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
 import { sampleManifest } from '../../support/manifest.ts';
@@ -117,6 +118,14 @@ describe('the id of the next backup', () => {
     const store = await repositoryOf(monday, tuesday);
     expect(await next(store, wednesday.id)).toMatch(/^20261118T020000Z-/);
     expect(await next(await repositoryOf(), wednesday.id)).toMatch(/^20261118T020000Z-/);
+  });
+
+  test('stays the present in the second of the newest, so that a run which fails after it sorts behind it', async () => {
+    const at = (milliseconds: number) => idInstant(tuesday.id).add({ milliseconds });
+    const id = newId(at(300));
+    const store = await repositoryOf(monday, { ...tuesday, id });
+    const second = await nextBackupId(store, 'jetadmin', at(700));
+    expect([id, second, newId(at(800))].toSorted()).toEqual([id, second, expect.stringMatching(/^20261117T020000Z-/)]);
   });
 
   test('sorts behind the newest where the clock was turned back, or stands still', async () => {

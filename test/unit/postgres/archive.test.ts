@@ -136,8 +136,8 @@ describe('readArchiveHead', () => {
 describe('withSizes', () => {
   /** How pg_restore reads sizes: pg_backup_custom.c, _PrepParallelRestore. */
   function readSizes(bytes: Buffer, places: ArchiveHead['places']): Map<number, number> {
-    const known = [...places].filter(([, { offset }]) => bytes.readUInt8(offset) === 2);
-    const positions = known.map(([, { offset }]) => Number(bytes.readBigUInt64LE(offset + 1)));
+    const known = [...places].filter(([, place]) => bytes.readUInt8(place) === 2);
+    const positions = known.map(([, place]) => Number(bytes.readBigUInt64LE(place + 1)));
     return new Map(known.map(([id], index) => [id, (positions[index + 1] ?? bytes.byteLength) - (positions[index] ?? 0)]));
   }
   const tables = (count: number): Written[] =>
@@ -163,7 +163,7 @@ describe('withSizes', () => {
           expect(found.get(id)).toBeLessThanOrEqual(bytes * scale);
         }
         // The positions apart.
-        for (const { offset, bytes } of read.places.values()) sized.fill(0, offset, offset + bytes);
+        for (const place of read.places.values()) sized.fill(0, place, place + 1 + 8);
         expect(sized.equals(original)).toBe(true);
       }),
     );
