@@ -1,5 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
@@ -25,7 +25,8 @@ export interface Command {
   /**
    * Whether many bytes in small portions go through its stdout (`output`) or stdin (`consume`). Then its C library's 4 KiB
    * buffers become large ones, where `stdbuf` is to be had: of a dump's time on two cores, 5 to 10 % was spent on handing it
-   * over 4 KiB at a time. `program` must be an absolute path. A child whose stdout is read gives way to others besides.
+   * over 4 KiB at a time. `program` must be an absolute path. From the first child on whose stdout is read in bulk, this process and its
+   * children give way to others.
    */
   readonly bulk?: boolean;
   /** Told all that the child writes to stderr, as it comes, in pieces that end anywhere; must not throw. */
@@ -160,19 +161,36 @@ function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', '
 }
 
 /**
- * A child that waits for every few KiB interrupts, each time that it wakes, whoever computes: the server's own process, 30,000 times
- * in a dump of 1.3 GB on two cores, which took 5 % longer for it. Under SCHED_BATCH (sched(7)) it waits until a core is free or its
- * turn has come. Where that is not allowed nothing is lost but the 5 %.
+ * Puts this process, with all its threads and the children that it starts from now on, under SCHED_BATCH (sched(7)): it waits until a
+ * core is free or its turn has come. Else it interrupts whoever computes each time that it wakes, for every few KiB of a dump: on two
+ * cores that is the server's own process, for which the dump waits. There it took 5 % of the time of a dump for pg_dump to give way, and
+ * 5 % for us. Whoever chose a policy for us keeps it; where this is not allowed nothing is lost but the time.
  */
-function giveWay({ pid }: ChildProcess): void {
-  if (pid === undefined || process.platform !== 'linux' || !existsSync(CHRT)) return;
-  try {
-    const changing = spawn(CHRT, ['-b', '-p', '0', String(pid)], { env: {}, stdio: 'ignore' });
-    changing.on('error', () => {});
-    changing.unref();
-  } catch {
-    // Some errors of starting a process are thrown at once (no memory, not allowed), and nobody listens to the child yet.
-  }
+async function giveWay(): Promise<void> {
+  if (process.platform !== 'linux' || !existsSync(CHRT) || schedulingPolicy() !== SCHED_OTHER) return;
+  // That of busybox knows no -a. The children take after the main thread.
+  for (const threads of [['-a'], []]) if (await succeeds(CHRT, [...threads, '-b', '-p', '0', String(process.pid)])) return;
+}
+
+function succeeds(program: string, args: readonly string[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    try {
+      const child = spawn(program, args, { env: {}, stdio: 'ignore' });
+      child.once('error', () => resolve(false));
+      child.once('exit', (code) => resolve(code === 0));
+    } catch {
+      // Some errors of starting a process are thrown at once (no memory, not allowed), and nobody listens to the child yet.
+      resolve(false);
+    }
+  });
+}
+
+const SCHED_OTHER = 0;
+
+/** Field 41 of proc_pid_stat(5), counted from behind the program's name, which is in parentheses and may hold anything. */
+function schedulingPolicy(): number {
+  const stat = readFileSync('/proc/self/stat', 'utf8');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
 }
 
 function bothEnds(): { add(text: string): void; text(): string } {
@@ -201,6 +219,7 @@ function failure(command: Command, end: Awaited<Running['ended']>): Error {
 /** `stopGraceMs`: ms between SIGTERM and SIGKILL. */
 export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedProcessRunner {
   const living = new Set<Running>();
+  let giving: Promise<void> | undefined;
   const launch = (command: Command, stdio: Parameters<typeof start>[1]): Running => {
     const running = start(command, stdio, stopGraceMs);
     living.add(running);
@@ -214,9 +233,12 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
     },
 
     async *output(command, signal) {
+      if (command.bulk === true) {
+        giving ??= giveWay();
+        await giving;
+      }
       signal?.throwIfAborted();
       const running = launch(command, ['ignore', 'pipe', 'pipe']);
-      if (command.bulk === true) giveWay(running.child);
       let finished = false;
       const onAbort = () => void running.stop();
       signal?.addEventListener('abort', onAbort, { once: true });
