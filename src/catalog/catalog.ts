@@ -4,7 +4,7 @@ import { isJetbackupError, JetbackupError } from '../core/errors.ts';
 import { type DatabaseName, type Id, newId } from '../core/ids.ts';
 import { MANIFEST_MAX_BYTES, type Manifest, parseManifest } from '../core/manifest.ts';
 import type { ObjectStore } from '../storage/store.ts';
-import { databasePrefix, isManifest, manifestKey, placeOf } from './layout.ts';
+import { databasePrefix, isManifest, manifestKey, placeOf, runRecordKey } from './layout.ts';
 import type { Moment } from './moment.ts';
 
 /** A backup that the repository lists as complete: its manifest is there. Nothing of it has been read or trusted yet. */
@@ -71,7 +71,18 @@ export async function nextBackupId(store: ObjectStore, database: DatabaseName, n
   let last: Id | undefined;
   for await (const listed of listCommitted(store, database, signal)) last = listed.id;
   const id = newId(now);
-  return last === undefined || id > last ? id : newId(idInstant(last).add({ seconds: 1 }));
+  if (last === undefined || id > last) return id;
+  // Runs that failed since have left records in the seconds after it, and this one is to sort behind them as well.
+  let at = idInstant(last).add({ seconds: 1 });
+  while (await hasRun(store, at, signal)) at = at.add({ seconds: 1 });
+  return newId(at);
+}
+
+/** Whether a run of this second, of any database, has left a record. */
+async function hasRun(store: ObjectStore, second: Temporal.Instant, signal?: AbortSignal): Promise<boolean> {
+  const key = runRecordKey(newId(second));
+  for await (const _ of store.list(key.slice(0, key.lastIndexOf('-') + 1), signal)) return true;
+  return false;
 }
 
 /**

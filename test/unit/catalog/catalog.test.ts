@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { findBackup, idInstant, listCommitted, nextBackupId } from '../../../src/catalog/catalog.ts';
-import { manifestKey } from '../../../src/catalog/layout.ts';
+import { manifestKey, runRecordKey } from '../../../src/catalog/layout.ts';
 import { parseMoment } from '../../../src/catalog/moment.ts';
 import { bytesOf } from '../../../src/core/bytes.ts';
 import { JetbackupError } from '../../../src/core/errors.ts';
@@ -131,6 +131,12 @@ describe('the id of the next backup', () => {
   test('sorts behind the newest where the clock was turned back, or stands still', async () => {
     const store = await repositoryOf(monday, tuesday);
     for (const now of [monday.id, tuesday.id]) expect(await next(store, now)).toMatch(/^20261117T020001Z-/);
+  });
+
+  test('sorts behind the runs that failed since the newest, also where the clock was turned back', async () => {
+    const store = await repositoryOf(monday, tuesday);
+    for (const failed of ['20261117T020001Z-zzzzzz', '20261117T020002Z-000000']) await store.put(runRecordKey(failed), bytesOf('{}'));
+    expect(await next(store, monday.id)).toMatch(/^20261117T020003Z-/);
   });
 });
 
