@@ -120,7 +120,13 @@ export function spawnOptions<Stdio extends SpawnOptions['stdio']>(
 function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', 'pipe'], stopGraceMs: number): Running {
   const buffered = command.bulk === true && process.platform === 'linux' && existsSync(STDBUF);
   const [program, args] = buffered ? [STDBUF, [...BULK_BUFFERS, command.program, ...command.args]] : [command.program, [...command.args]];
-  const child = spawn(program, args, spawnOptions(command, stdio));
+  let child: ChildProcess;
+  try {
+    child = spawn(program, args, spawnOptions(command, stdio));
+  } catch (error) {
+    // Most errors of starting are told afterwards, some at once: no memory, not allowed, more arguments than the system takes.
+    throw cannotStart(command, error);
+  }
   const stderr = bothEnds();
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr.add(text);
@@ -179,8 +185,7 @@ function succeeds(program: string, args: readonly string[]): Promise<boolean> {
       child.once('error', () => resolve(false));
       child.once('exit', (code) => resolve(code === 0));
     } catch {
-      // Some errors of starting a process are thrown at once (no memory, not allowed), and nobody listens to the child yet.
-      resolve(false);
+      resolve(false); // As in start().
     }
   });
 }
@@ -209,10 +214,13 @@ function bothEnds(): { add(text: string): void; text(): string } {
   };
 }
 
+/** Also for a service (services.ts). */
+export function cannotStart({ program }: Pick<Command, 'program'>, cause: unknown): JetbackupError {
+  return new JetbackupError('tools-missing', `cannot start ${program}: ${messageOf(cause)}`, { cause });
+}
+
 function failure(command: Command, end: Awaited<Running['ended']>): Error {
-  if (end.error !== undefined) {
-    return new JetbackupError('tools-missing', `cannot start ${command.program}: ${messageOf(end.error)}`, { cause: end.error });
-  }
+  if (end.error !== undefined) return cannotStart(command, end.error);
   return new ProcessFailed(command, end.code, end.signal, end.stderr);
 }
 

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { JetbackupError, messageOf } from '../core/errors.ts';
-import { type Command, spawnOptions } from './processes.ts';
+import { type Command, cannotStart, spawnOptions } from './processes.ts';
 
 /** A program that serves until it is told to stop. Its stdout goes nowhere. */
 export interface ServiceCommand extends Omit<Command, 'bulk'> {
@@ -95,12 +94,14 @@ export function createServiceRunner(): OwnedServiceRunner {
       for (const { send, stopSignal } of living) send(stopSignal);
     },
     async start(command) {
-      const child = spawn(command.program, [...command.args], spawnOptions(command, ['ignore', 'ignore', 'pipe']));
-      const { pid } = child;
-      if (pid === undefined) {
-        const cause = await new Promise<Error>((resolve) => child.once('error', resolve));
-        throw new JetbackupError('tools-missing', `cannot start ${command.program}: ${messageOf(cause)}`, { cause });
+      let child: ChildProcess;
+      try {
+        child = spawn(command.program, [...command.args], spawnOptions(command, ['ignore', 'ignore', 'pipe']));
+      } catch (error) {
+        throw cannotStart(command, error);
       }
+      const { pid } = child;
+      if (pid === undefined) throw cannotStart(command, await new Promise<Error>((resolve) => child.once('error', resolve)));
       child.on('error', () => {}); // A signal that cannot be sent; whether it is gone, its end tells.
       const service = running(child, pid, command);
       living.add(service);

@@ -117,6 +117,14 @@ describe('the output of a child', () => {
     expect(error).toMatchObject({ code: 'tools-missing', message: expect.stringContaining('/nowhere/pg_dump') });
   });
 
+  // Node tells of this one at once, of others with an event.
+  test('of a program that the system will not start says which one, and why', async () => {
+    const args = ['x'.repeat(4 * MiB)];
+    const { error } = await readAnyhow(processes.output({ program: '/bin/echo', args, env: {} }));
+    expect(error).toMatchObject({ code: 'tools-missing', message: 'cannot start /bin/echo: spawn E2BIG' });
+    await expect(processes.consume({ program: '/bin/echo', args, env: {} }, bytesOf('x'))).rejects.toMatchObject({ code: 'tools-missing' });
+  });
+
   test('keeps the first and the last 16 KiB of a long stderr: the error and the end, not the statement in between', async () => {
     const script = 'printf FIRST >&2; head -c 100000 /dev/zero | tr "\\0" x >&2; printf END >&2; exit 1';
     const { error } = await readAnyhow(processes.output(shell(script)));

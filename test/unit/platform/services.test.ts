@@ -75,6 +75,9 @@ describe('a service', () => {
   test('that cannot be started says so', async () => {
     const starting = createServiceRunner().start(shell('', { program: path.join(folder, 'none') }));
     await expect(starting).rejects.toMatchObject({ code: 'tools-missing', message: expect.stringContaining('cannot start') });
+    // Node tells of this one at once, of the other with an event.
+    const refused = createServiceRunner().start(shell('', { args: ['x'.repeat(4 * 1024 * 1024)] }));
+    await expect(refused).rejects.toMatchObject({ code: 'tools-missing', message: expect.stringContaining('E2BIG') });
   });
 });
 
