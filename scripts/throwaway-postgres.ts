@@ -90,7 +90,6 @@ export async function startInContainer(image: string, signal: AbortSignal): Prom
   const password = randomBytes(18).toString('hex');
   const name = `jetbackup-demo-${randomBytes(6).toString('hex')}`;
   const run = $({ quiet: true, detached: true, env: { ...process.env, POSTGRES_PASSWORD: password } });
-  // By name: an abort in the middle of `docker run` may leave a container whose id was never told.
   const dispose = async () => {
     await run({ nothrow: true })`docker rm --force --volumes ${name}`;
   };
@@ -106,7 +105,10 @@ export async function startInContainer(image: string, signal: AbortSignal): Prom
       '--env',
       'POSTGRES_PASSWORD',
     ];
-    await run({ signal })`docker run ${options} ${image} postgres ${settingArguments}`;
+    if ((await run({ nothrow: true })`docker image inspect ${image}`).exitCode !== 0) await run({ signal })`docker pull ${image}`;
+    // Not with the signal: of a `docker run` that was stopped the engine may still make the container, after its removal found none.
+    await run`docker run ${options} ${image} postgres ${settingArguments}`;
+    signal.throwIfAborted();
     const published = (await run`docker port ${name} 5432/tcp`).stdout.trim().split('\n')[0] ?? '';
     const connection = { host: '127.0.0.1', port: Number(published.split(':').at(-1)), user: USER, password };
     const version = await whenReady(connection, () => undefined, signal);

@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { docker, postgresServer } from '../../scripts/prerequisites.ts';
 
@@ -58,6 +59,13 @@ async function processesBelow(folder: string): Promise<string[]> {
   return lines.filter((line) => line.includes(folder)).map((line) => line.replaceAll('\0', ' '));
 }
 
+/** Where the demo had its server in a container: what is left of those. */
+async function containers(): Promise<string[]> {
+  if (!(await docker.present())) return [];
+  const { stdout } = await promisify(execFile)('docker', ['ps', '--all', '--quiet', '--filter', 'label=dev.jetbackup.demo']);
+  return stdout.split('\n').filter((id) => id !== '');
+}
+
 describe.skipIf(!(await postgresServer.present()) && !(await docker.present()))('the demo', () => {
   test('loses a database, gets it back equal, and leaves nothing behind', async () => {
     const demo = startDemo();
@@ -68,6 +76,7 @@ describe.skipIf(!(await postgresServer.present()) && !(await docker.present()))(
     expect(output).toContain('equal after the restore');
     expect(await readdir(temporary)).toEqual([]);
     expect(await processesBelow(temporary)).toEqual([]);
+    expect(await containers()).toEqual([]);
   });
 
   test.each(['A PostgreSQL server of our own', 'A database shaped like', '$ jetbackup backup', '$ jetbackup restore'])(
@@ -82,6 +91,7 @@ describe.skipIf(!(await postgresServer.present()) && !(await docker.present()))(
       expect(code).toBe(130);
       expect(await readdir(temporary)).toEqual([]);
       expect(await processesBelow(temporary)).toEqual([]);
+      expect(await containers()).toEqual([]);
     },
   );
 });
