@@ -137,6 +137,14 @@ describe('the id of the next backup', () => {
     const store = await repositoryOf(monday, tuesday);
     for (const failed of ['20261117T020001Z-zzzzzz', '20261117T020002Z-000000']) await store.put(runRecordKey(failed), bytesOf('{}'));
     expect(await next(store, monday.id)).toMatch(/^20261117T020003Z-/);
+    const blind: typeof store = {
+      ...store,
+      list: (prefix, signal) => {
+        if (prefix.startsWith('runs/')) throw new JetbackupError('storage-denied', 'not allowed');
+        return store.list(prefix, signal);
+      },
+    };
+    expect(await next(blind, monday.id)).toMatch(/^20261117T020001Z-/);
   });
 });
 
