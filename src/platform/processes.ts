@@ -193,9 +193,13 @@ function succeeds(program: string, args: readonly string[]): Promise<boolean> {
 const SCHED_OTHER = 0;
 
 /** Field 41 of proc_pid_stat(5), counted from behind the program's name, which is in parentheses and may hold anything. */
-function schedulingPolicy(): number {
-  const stat = readFileSync('/proc/self/stat', 'utf8');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
+function schedulingPolicy(): number | undefined {
+  try {
+    const stat = readFileSync('/proc/self/stat', 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
+  } catch {
+    return undefined; // Where there is no /proc, as in some chroots.
+  }
 }
 
 function bothEnds(): { add(text: string): void; text(): string } {
