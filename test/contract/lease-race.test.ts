@@ -56,7 +56,7 @@ describe.each<[string, () => Promise<Place>]>([
     let inside = 0;
     let most = 0;
     let refused = 0;
-    // Every run would find out the same about the store, at sixty requests each.
+    // Every run would find out the same about the store, at a hundred requests each.
     const features = await place.open().probe();
     expect(features.conditionalPut).toBe(place.conditionalPut);
 
