@@ -1,6 +1,7 @@
 import { access, chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { $ } from 'zx';
+import { pullMissing } from './container-image.ts';
 
 const PROGRAMS = ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'] as const;
 
@@ -24,7 +25,7 @@ export async function extractClientTools(image: string, major: number): Promise<
     throw new Error(`programs out of a container image run on Linux only; install PostgreSQL ${major}'s client programs on this machine`);
   }
   const run = $({ quiet: true });
-  if ((await run({ nothrow: true })`docker image inspect ${image}`).exitCode !== 0) await run`docker pull --quiet ${image}`;
+  await pullMissing(image);
   const digest = (await run`docker image inspect --format {{.Id}} ${image}`).stdout.trim().replace(/^sha256:/, '');
   const root = path.join(CLIENT_TOOLS_CACHE, `${digest.slice(0, 16)}-${major}`);
   const directory = path.join(root, 'bin');

@@ -8,6 +8,7 @@ import pg from 'pg';
 import { $ } from 'zx';
 import { serverAccount } from '../src/verify/sandboxes/server-account.ts';
 import { extractClientTools } from './client-tools.ts';
+import { pullMissing } from './container-image.ts';
 
 /** A PostgreSQL server that nobody else uses and that leaves nothing behind. */
 export interface ThrowawayPostgres extends AsyncDisposable {
@@ -105,7 +106,7 @@ export async function startInContainer(image: string, signal: AbortSignal): Prom
       '--env',
       'POSTGRES_PASSWORD',
     ];
-    if ((await run({ nothrow: true })`docker image inspect ${image}`).exitCode !== 0) await run({ signal })`docker pull ${image}`;
+    await pullMissing(image, signal);
     // Not with the signal: of a `docker run` that was stopped the engine may still make the container, after its removal found none.
     await run`docker run ${options} ${image} postgres ${settingArguments}`;
     signal.throwIfAborted();

@@ -1,9 +1,10 @@
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { ByteStream } from '../core/bytes.ts';
 import { JetbackupError, messageOf } from '../core/errors.ts';
 import { readAhead } from './read-ahead.ts';
+import { giveWay } from './scheduling.ts';
 
 /** Of the operating system, by number. */
 export interface Account {
@@ -93,8 +94,6 @@ const INPUT_AHEAD_BYTES = 1024 * 1024;
 /** Part of coreutils. It sets the buffers and then becomes the program itself: same process, same exit status. */
 const STDBUF = '/usr/bin/stdbuf';
 const BULK_BUFFERS = ['-i', '1M', '-o', '1M'];
-/** Part of util-linux, and of busybox. */
-const CHRT = '/usr/bin/chrt';
 
 interface Running {
   readonly child: ChildProcess;
@@ -105,28 +104,34 @@ interface Running {
   stop(): Promise<void>;
 }
 
-/** What every child of ours has: its own process group, its own environment. */
-export function spawnOptions<Stdio extends SpawnOptions['stdio']>(
-  { env, directory, account }: Pick<Command, 'env' | 'directory' | 'account'>,
-  stdio: Stdio,
-) {
-  return {
-    ...{ env: { ...env }, stdio, detached: true, windowsHide: true },
-    ...(directory === undefined ? {} : { cwd: directory }),
-    ...account,
-  };
+/**
+ * Starts a child as all of ours are: in a process group of its own, with its own environment. Most errors of starting come as the
+ * event `error`; those that Node throws at once (no memory, not allowed, more arguments than the system takes) are `tools-missing`.
+ * `program`, `args`: what is really started, in whose place the command's own are told of.
+ */
+export function spawnChild(command: Command, stdio: StdioOptions, program = command.program, args = command.args): ChildProcess {
+  const { env, directory, account } = command;
+  try {
+    return spawn(program, args, {
+      ...{ env: { ...env }, stdio, detached: true, windowsHide: true },
+      ...(directory === undefined ? {} : { cwd: directory }),
+      ...account,
+    });
+  } catch (error) {
+    throw cannotStart(command, error);
+  }
+}
+
+/** For what an event `error` told before there was a process. */
+export function cannotStart({ program }: Command, cause: unknown): JetbackupError {
+  return new JetbackupError('tools-missing', `cannot start ${program}: ${messageOf(cause)}`, { cause });
 }
 
 function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', 'pipe'], stopGraceMs: number): Running {
   const buffered = command.bulk === true && process.platform === 'linux' && existsSync(STDBUF);
-  const [program, args] = buffered ? [STDBUF, [...BULK_BUFFERS, command.program, ...command.args]] : [command.program, [...command.args]];
-  let child: ChildProcess;
-  try {
-    child = spawn(program, args, spawnOptions(command, stdio));
-  } catch (error) {
-    // Most errors of starting are told afterwards, some at once: no memory, not allowed, more arguments than the system takes.
-    throw cannotStart(command, error);
-  }
+  const child = buffered
+    ? spawnChild(command, stdio, STDBUF, [...BULK_BUFFERS, command.program, ...command.args])
+    : spawnChild(command, stdio);
   const stderr = bothEnds();
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr.add(text);
@@ -166,42 +171,6 @@ function start(command: Command, stdio: ['pipe' | 'ignore', 'pipe' | 'ignore', '
   };
 }
 
-/**
- * Puts this process, with all its threads and the children that it starts from now on, under SCHED_BATCH (sched(7)): it waits until a
- * core is free or its turn has come. Else it interrupts whoever computes each time that it wakes, for every few KiB of a dump: on two
- * cores that is the server's own process, for which the dump waits. There it took 5 % of the time of a dump for pg_dump to give way, and
- * 5 % for us. Whoever chose a policy for us keeps it; where this is not allowed nothing is lost but the time.
- */
-async function giveWay(): Promise<void> {
-  if (process.platform !== 'linux' || !existsSync(CHRT) || schedulingPolicy() !== SCHED_OTHER) return;
-  // That of busybox knows no -a. The children take after the main thread.
-  for (const threads of [['-a'], []]) if (await succeeds(CHRT, [...threads, '-b', '-p', '0', String(process.pid)])) return;
-}
-
-function succeeds(program: string, args: readonly string[]): Promise<boolean> {
-  return new Promise((resolve) => {
-    try {
-      const child = spawn(program, args, { env: {}, stdio: 'ignore' });
-      child.once('error', () => resolve(false));
-      child.once('exit', (code) => resolve(code === 0));
-    } catch {
-      resolve(false); // As in start().
-    }
-  });
-}
-
-const SCHED_OTHER = 0;
-
-/** Field 41 of proc_pid_stat(5), counted from behind the program's name, which is in parentheses and may hold anything. */
-function schedulingPolicy(): number | undefined {
-  try {
-    const stat = readFileSync('/proc/self/stat', 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
-  } catch {
-    return undefined; // Where there is no /proc, as in some chroots.
-  }
-}
-
 function bothEnds(): { add(text: string): void; text(): string } {
   let first = '';
   let last = '';
@@ -218,11 +187,6 @@ function bothEnds(): { add(text: string): void; text(): string } {
   };
 }
 
-/** Also for a service (services.ts). */
-export function cannotStart({ program }: Pick<Command, 'program'>, cause: unknown): JetbackupError {
-  return new JetbackupError('tools-missing', `cannot start ${program}: ${messageOf(cause)}`, { cause });
-}
-
 function failure(command: Command, end: Awaited<Running['ended']>): Error {
   if (end.error !== undefined) return cannotStart(command, end.error);
   return new ProcessFailed(command, end.code, end.signal, end.stderr);
@@ -231,7 +195,6 @@ function failure(command: Command, end: Awaited<Running['ended']>): Error {
 /** `stopGraceMs`: ms between SIGTERM and SIGKILL. */
 export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedProcessRunner {
   const living = new Set<Running>();
-  let giving: Promise<void> | undefined;
   const launch = (command: Command, stdio: Parameters<typeof start>[1]): Running => {
     const running = start(command, stdio, stopGraceMs);
     living.add(running);
@@ -245,10 +208,7 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
     },
 
     async *output(command, signal) {
-      if (command.bulk === true) {
-        giving ??= giveWay();
-        await giving;
-      }
+      if (command.bulk === true) await giveWay();
       signal?.throwIfAborted();
       const running = launch(command, ['ignore', 'pipe', 'pipe']);
       let finished = false;

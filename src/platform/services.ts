@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { type Command, cannotStart, spawnOptions } from './processes.ts';
+import type { ChildProcess } from 'node:child_process';
+import { type Command, cannotStart, spawnChild } from './processes.ts';
 
 /** A program that serves until it is told to stop. Its stdout goes nowhere. */
 export interface ServiceCommand extends Omit<Command, 'bulk'> {
@@ -94,12 +94,7 @@ export function createServiceRunner(): OwnedServiceRunner {
       for (const { send, stopSignal } of living) send(stopSignal);
     },
     async start(command) {
-      let child: ChildProcess;
-      try {
-        child = spawn(command.program, [...command.args], spawnOptions(command, ['ignore', 'ignore', 'pipe']));
-      } catch (error) {
-        throw cannotStart(command, error);
-      }
+      const child = spawnChild(command, ['ignore', 'ignore', 'pipe']);
       const { pid } = child;
       if (pid === undefined) throw cannotStart(command, await new Promise<Error>((resolve) => child.once('error', resolve)));
       child.on('error', () => {}); // A signal that cannot be sent; whether it is gone, its end tells.
