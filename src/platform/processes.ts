@@ -26,8 +26,8 @@ export interface Command {
   /**
    * Whether many bytes in small portions go through its stdout (`output`) or stdin (`consume`). Then its C library's 4 KiB
    * buffers become large ones, where `stdbuf` is to be had: of a dump's time on two cores, 5 to 10 % was spent on handing it
-   * over 4 KiB at a time. `program` must be an absolute path. From the first child on whose stdout is read in bulk, this process and its
-   * children give way to others.
+   * over 4 KiB at a time. `program` must be an absolute path. While a child's stdout is read in bulk, this process and what it starts
+   * give way to others (scheduling.ts).
    */
   readonly bulk?: boolean;
   /** Told all that the child writes to stderr, as it comes, in pieces that end anywhere; must not throw. */
@@ -208,15 +208,16 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
     },
 
     async *output(command, signal) {
-      if (command.bulk === true) await giveWay();
+      await using _ = command.bulk === true ? await giveWay() : undefined;
       signal?.throwIfAborted();
       const running = launch(command, ['ignore', 'pipe', 'pipe']);
       let finished = false;
       const onAbort = () => void running.stop();
       signal?.addEventListener('abort', onAbort, { once: true });
       try {
-        const stdout = running.child.stdout;
-        if (stdout === null) throw new TypeError('stdout is piped');
+        const { stdout } = running.child;
+        // Without a file descriptor left there is no pipe either, whatever the types say.
+        if (!stdout) throw failure(command, await running.ended);
         try {
           const ahead = readAhead(stdout);
           for (let piece = await ahead.next(); piece !== undefined; piece = await ahead.next()) yield piece;
@@ -237,13 +238,6 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
 
     async consume(command, stdin, signal) {
       signal?.throwIfAborted();
-      const running = launch(command, ['pipe', 'ignore', 'pipe']);
-      const pipe = running.child.stdin;
-      if (pipe === null) throw new TypeError('stdin is piped');
-      // EPIPE comes when the child has read what it wants or has died; its exit status says which.
-      pipe.on('error', () => {});
-      const onAbort = () => void running.stop();
-      signal?.addEventListener('abort', onAbort, { once: true });
       const source = stdin[Symbol.asyncIterator]();
       let waiting = false;
       const release = async () => {
@@ -252,7 +246,15 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
         if (waiting) released?.catch(() => {});
         else await released;
       };
+      let running: Running | undefined;
+      const onAbort = () => void running?.stop();
       try {
+        running = launch(command, ['pipe', 'ignore', 'pipe']);
+        signal?.addEventListener('abort', onAbort, { once: true });
+        const pipe = running.child.stdin;
+        if (!pipe) throw failure(command, await running.ended);
+        // EPIPE comes when the child has read what it wants or has died; its exit status says which.
+        pipe.on('error', () => {});
         const feed = feeder(running.ended);
         const drain = drainable(pipe, INPUT_AHEAD_BYTES);
         for (;;) {
@@ -269,7 +271,7 @@ export function createProcessRunner(stopGraceMs: number = STOP_GRACE_MS): OwnedP
         signal?.throwIfAborted();
         if (end.error !== undefined || end.code !== 0) throw failure(command, end);
       } catch (error) {
-        await running.stop();
+        await running?.stop();
         await release();
         signal?.throwIfAborted();
         throw error;
