@@ -133,18 +133,20 @@ describe('the id of the next backup', () => {
     for (const now of [monday.id, tuesday.id]) expect(await next(store, now)).toMatch(/^20261117T020001Z-/);
   });
 
-  test('sorts behind the runs that failed since the newest, also where the clock was turned back', async () => {
+  test('sorts behind the attempts that failed since, where the clock was turned back', async () => {
     const store = await repositoryOf(monday, tuesday);
     for (const failed of ['20261117T020001Z-zzzzzz', '20261117T020002Z-000000']) await store.put(runRecordKey(failed), bytesOf('{}'));
     expect(await next(store, monday.id)).toMatch(/^20261117T020003Z-/);
-    const blind: typeof store = {
-      ...store,
-      list: (prefix, signal) => {
-        if (prefix.startsWith('runs/')) throw new JetbackupError('storage-denied', 'not allowed');
-        return store.list(prefix, signal);
-      },
-    };
-    expect(await next(blind, monday.id)).toMatch(/^20261117T020001Z-/);
+    for (const code of ['storage-denied', 'storage-failed'] as const) {
+      const blind: typeof store = {
+        ...store,
+        list: (prefix, signal) => {
+          if (prefix.startsWith('runs/')) throw new JetbackupError(code, 'no list of records');
+          return store.list(prefix, signal);
+        },
+      };
+      expect(await next(blind, monday.id)).toMatch(/^20261117T020001Z-/);
+    }
   });
 });
 
