@@ -22,11 +22,13 @@ import type { StoreFeatures } from './store.ts';
 const RACERS = 16;
 const RACES = 2;
 const UPLOAD_RACERS = 8;
-/** Further races in which all bodies are held back. One alone was won by a single racer once in some twenty, where the machine was busy. */
+/** Further races in which all bodies are held back. One alone was won by two of sixteen, where up to all win, on a machine that was busy with others. */
 const HELD_RACES = 3;
-/** In the first of them for twice as long as a race without that took, ms, and twice as long each time; bounds of it. Stores give up on a body that stands still for 20 s. */
+/** From when the last racer has begun to send: twice as long as a race without that took, twice that in the next, ms; bounds of it. */
 const MIN_HOLD_MS = 250;
 const MAX_HOLD_MS = 5000;
+/** Nobody waits longer for the last racer, ms. Stores give up on a body that stands still for 20 s. */
+const MAX_GATHER_MS = 5000;
 /** Long enough for two clocks that differ by seconds, short enough to wait for where nobody may lift it. */
 const LOCK_MS = 20_000;
 /** What is older than this was left by a probe that was killed. */
@@ -36,21 +38,15 @@ interface Probe {
   readonly connection: S3Connection;
   readonly folder: string;
   readonly signal: AbortSignal | undefined;
-  /** Headers on every object of the probe: in a bucket that locks by default they keep the lock short. */
-  readonly lock: Pick<PutObjectCommandInput, 'ObjectLockMode' | 'ObjectLockRetainUntilDate'>;
+  /** Whether the bucket says that it locks objects. */
+  readonly locks: boolean;
 }
 
 /** Finds out what the store does. Only a store that cannot be reached, or not be written to, is an error; a call that it does not know is a feature that it lacks. */
 export async function probeFeatures(connection: S3Connection, signal: AbortSignal | undefined): Promise<StoreFeatures> {
   const folder = `${PROBE_PREFIX}${Buffer.from(connection.random(8)).toString('hex')}/`;
   const locks = await hasLockConfiguration(connection, signal);
-  const until = new Date(connection.clock.now().epochMilliseconds + LOCK_MS);
-  const probe: Probe = {
-    connection,
-    folder,
-    signal,
-    lock: locks ? { ObjectLockMode: 'GOVERNANCE', ObjectLockRetainUntilDate: until } : {},
-  };
+  const probe: Probe = { connection, folder, signal, locks };
   try {
     // The ordinary way first: rights are checked, and it is learned which checksums the store takes.
     await putWhole(connection, `${folder}plain`, Buffer.from('probe'), false, signal);
@@ -95,14 +91,21 @@ async function hasLockConfiguration(connection: S3Connection, signal: AbortSigna
   return answer?.ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled';
 }
 
-function putRequest({ connection, folder, lock }: Probe, name: string, text: string): PutObjectCommandInput & { Body: Buffer } {
+/** Headers on every object of the probe, which may take longer as a whole: in a bucket that locks by default they keep the lock short. */
+function shortLock({ connection, locks }: Probe): Pick<PutObjectCommandInput, 'ObjectLockMode' | 'ObjectLockRetainUntilDate'> {
+  if (!locks) return {};
+  return { ObjectLockMode: 'GOVERNANCE', ObjectLockRetainUntilDate: new Date(connection.clock.now().epochMilliseconds + LOCK_MS) };
+}
+
+function putRequest(probe: Probe, name: string, text: string): PutObjectCommandInput & { Body: Buffer } {
+  const { connection, folder } = probe;
   const body = Buffer.from(text);
   return {
     Bucket: connection.bucket,
     Key: connection.name(folder + name),
     Body: body,
     ...integrityHeaders(connection.learned.integrity, body),
-    ...lock,
+    ...shortLock(probe),
   };
 }
 
@@ -115,7 +118,7 @@ async function refusesWrongChecksum(probe: Probe): Promise<boolean> {
 /**
  * Exactly one of many simultaneous conditional writes succeeds, each time. A store that looks first and writes afterwards is
  * often lucky where it is quick or the machine slow: in the last races every body comes in two halves, and the second is
- * held back until all requests have been seen. Such a store has then let all of them pass.
+ * held back until all requests should have been seen. Such a store has then let all of them pass.
  */
 async function onePutWins(probe: Probe): Promise<boolean> {
   const { clock } = probe.connection;
@@ -125,10 +128,9 @@ async function onePutWins(probe: Probe): Promise<boolean> {
     if ((await winners(probe, `race-${round}`)) !== 1) return false;
     longestMs = Math.max(longestMs, clock.monotonicMs() - begun);
   }
-  let holdMs = Math.max(2 * longestMs, MIN_HOLD_MS);
   for (let round = 1; round <= HELD_RACES; round += 1) {
+    const holdMs = Math.max(2 * longestMs, MIN_HOLD_MS) * 2 ** (round - 1);
     if ((await winners(probe, `race-held-${round}`, Math.min(holdMs, MAX_HOLD_MS))) !== 1) return false;
-    holdMs *= 2;
   }
   return true;
 }
@@ -136,28 +138,46 @@ async function onePutWins(probe: Probe): Promise<boolean> {
 /** How many of the racers for one name are told that they have it, or may have it. */
 async function winners(probe: Probe, name: string, holdMs = 0): Promise<number> {
   const { connection, signal } = probe;
-  // An abort ends the requests by itself.
-  const released = holdMs > 0 ? connection.clock.sleep(holdMs, signal).catch(() => undefined) : undefined;
+  const gate = holdMs > 0 ? holdGate(probe, holdMs) : undefined;
   const racer = async (number: number): Promise<boolean> => {
     const command = new PutObjectCommand({ ...putRequest(probe, name, `racer ${number}`), IfNoneMatch: '*' });
-    if (released !== undefined) holdBody(command, released);
+    if (gate !== undefined) holdBody(command, () => gate.arrive(number));
     try {
       return await accepted(probe, (send) => connection.client.send(command, send));
     } catch (error) {
       // A store may refuse before it has the body, and hang up on the rest.
-      if (released === undefined || signal?.aborted) throw error;
+      if (gate === undefined || signal?.aborted) throw error;
       return true;
+    } finally {
+      void gate?.arrive(number);
     }
   };
   const outcomes = await settleAll(Array.from({ length: RACERS }, (_, number) => racer(number)));
   return outcomes.filter(Boolean).length;
 }
 
+/** Opens `holdMs` after the last racer has begun to send, or has ended before that. */
+function holdGate({ connection: { clock }, signal }: Probe, holdMs: number): { arrive(racer: number): Promise<void> } {
+  const gathered = new AbortController();
+  // An abort ends the requests by itself.
+  const sleep = (ms: number, until: readonly AbortSignal[]) =>
+    clock.sleep(ms, AbortSignal.any(signal === undefined ? [...until] : [signal, ...until])).catch(() => undefined);
+  const opens = sleep(MAX_GATHER_MS, [gathered.signal]).then(() => sleep(holdMs, []));
+  const arrived = new Set<number>();
+  return {
+    async arrive(racer) {
+      arrived.add(racer);
+      if (arrived.size === RACERS) gathered.abort();
+      await opens;
+    },
+  };
+}
+
 /** Behind the signature, which needs the whole body. */
-function holdBody(command: PutObjectCommand, released: Promise<unknown>): void {
+function holdBody(command: PutObjectCommand, arrive: () => Promise<void>): void {
   async function* halves(body: Uint8Array): AsyncGenerator<Uint8Array> {
     yield body.subarray(0, body.length / 2);
-    await released;
+    await arrive();
     yield body.subarray(body.length / 2);
   }
   command.middlewareStack.add(
@@ -172,7 +192,7 @@ function holdBody(command: PutObjectCommand, released: Promise<unknown>): void {
 
 /** The same for completions of multipart uploads, where some stores ignore the condition. */
 async function oneCompletionWins(probe: Probe): Promise<boolean> {
-  const { connection, signal, folder, lock } = probe;
+  const { connection, signal, folder } = probe;
   const { client, bucket } = connection;
   const target = { Bucket: bucket, Key: connection.name(`${folder}upload-race`) };
   const options: CallOptions = { signal };
@@ -180,7 +200,7 @@ async function oneCompletionWins(probe: Probe): Promise<boolean> {
   try {
     for (let number = 0; number < UPLOAD_RACERS; number += 1) {
       const { UploadId = '' } = await connection.call(
-        (send) => client.send(new CreateMultipartUploadCommand({ ...target, ...lock }), send),
+        (send) => client.send(new CreateMultipartUploadCommand({ ...target, ...shortLock(probe) }), send),
         options,
       );
       const part = { ...target, UploadId, PartNumber: 1, Body: Buffer.from(`racer ${number}`) };
@@ -218,7 +238,7 @@ async function lockHolds(probe: Probe): Promise<boolean> {
   if (put?.VersionId === undefined) return false;
   const version = { Bucket: connection.bucket, Key: request.Key, VersionId: put.VersionId };
   const found = await ifKnown(connection, (send) => client.send(new HeadObjectCommand(version), send), signal);
-  const asked = probe.lock.ObjectLockRetainUntilDate;
+  const asked = request.ObjectLockRetainUntilDate;
   const kept = found?.ObjectLockRetainUntilDate;
   // Stores may drop the milliseconds.
   const there =
@@ -242,7 +262,7 @@ async function keepsVersions(probe: Probe): Promise<boolean> {
 
 /** Removes every version of what the probe made, also after an abort; waits for a lock to end where it may not be lifted. */
 async function cleanUp(probe: Probe): Promise<void> {
-  const { connection, folder, lock } = probe;
+  const { connection, folder, locks } = probe;
   try {
     await removeLeft(probe);
   } catch {
@@ -250,7 +270,7 @@ async function cleanUp(probe: Probe): Promise<void> {
   }
   try {
     if (await removeAll(probe)) return;
-    if (lock.ObjectLockRetainUntilDate !== undefined && probe.signal?.aborted !== true) {
+    if (locks && probe.signal?.aborted !== true) {
       await connection.clock.sleep(LOCK_MS, probe.signal);
       if (await removeAll(probe)) return;
     }
@@ -270,7 +290,7 @@ async function removeLeft({ connection, folder, signal }: Probe): Promise<void> 
   }
 }
 
-async function removeAll({ connection, folder, lock }: Probe): Promise<boolean> {
+async function removeAll({ connection, folder, locks }: Probe): Promise<boolean> {
   const { client, bucket } = connection;
   const list = { Bucket: bucket, Prefix: connection.name(folder) };
   const names = [
@@ -285,7 +305,7 @@ async function removeAll({ connection, folder, lock }: Probe): Promise<boolean> 
   const listed = await ifKnown(connection, (send) => client.send(new ListObjectVersionsCommand(list), send), undefined);
   const versions = [...(listed?.Versions ?? []), ...(listed?.DeleteMarkers ?? [])];
   const targets = versions.length > 0 ? versions : names.map((name) => ({ Key: connection.name(folder + name), VersionId: undefined }));
-  const bypass = lock.ObjectLockMode === undefined ? {} : { BypassGovernanceRetention: true };
+  const bypass = locks ? { BypassGovernanceRetention: true } : {};
   const remove = async (target: { Bucket: string; Key: string | undefined; VersionId?: string }): Promise<boolean> =>
     (await ifKnown(connection, (send) => client.send(new DeleteObjectCommand(target), send), undefined)) !== undefined;
   let removed = true;
