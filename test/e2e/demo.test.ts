@@ -1,10 +1,11 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { docker, postgresServer } from '../../scripts/prerequisites.ts';
+import { postgresImage } from '../support/postgres.ts';
 
 const script = path.resolve(import.meta.dirname, '../../scripts/demo.ts');
 let temporary = '';
@@ -26,9 +27,9 @@ interface Demo {
   seen(text: string): Promise<void>;
 }
 
-function startDemo(): Demo {
+function startDemo(more: Readonly<Record<string, string>> = {}): Demo {
   const child = spawn(process.execPath, [script], {
-    env: { ...process.env, TMPDIR: temporary, JETBACKUP_DEMO_MEGABYTES: '20', JETBACKUP_DEMO_INSTALL: '0' },
+    env: { ...process.env, TMPDIR: temporary, JETBACKUP_DEMO_MEGABYTES: '20', JETBACKUP_DEMO_INSTALL: '0', ...more },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -59,12 +60,15 @@ async function processesBelow(folder: string): Promise<string[]> {
   return lines.filter((line) => line.includes(folder)).map((line) => line.replaceAll('\0', ' '));
 }
 
-/** Where the demo had its server in a container: what is left of those. */
-async function containers(): Promise<string[]> {
+async function demoContainers(): Promise<string[]> {
   if (!(await docker.present())) return [];
   const { stdout } = await promisify(execFile)('docker', ['ps', '--all', '--quiet', '--filter', 'label=dev.jetbackup.demo']);
   return stdout.split('\n').filter((id) => id !== '');
 }
+
+const others = await demoContainers();
+/** Of the demos that were started here. */
+const containers = async () => (await demoContainers()).filter((id) => !others.includes(id));
 
 describe.skipIf(!(await postgresServer.present()) && !(await docker.present()))('the demo', () => {
   test('loses a database, gets it back equal, and leaves nothing behind', async () => {
@@ -94,4 +98,26 @@ describe.skipIf(!(await postgresServer.present()) && !(await docker.present()))(
       expect(await containers()).toEqual([]);
     },
   );
+});
+
+test.skipIf(!(await docker.present()))('Ctrl-C while the demo starts its server in a container leaves none', async () => {
+  // An engine that takes a second to make a container, and makes it whether or not the client is still there.
+  const bin = path.join(temporary, 'bin');
+  await mkdir(bin);
+  const real = (await promisify(execFile)('/bin/sh', ['-c', 'command -v docker'])).stdout.trim();
+  const slow = `#!/bin/sh\n[ "$1" = run ] || exec ${real} "$@"\nsetsid sh -c 'sleep 1; exec ${real} "$@"' sh "$@" & wait $!\n`;
+  await writeFile(path.join(bin, 'docker'), slow, { mode: 0o755 });
+
+  const demo = startDemo({
+    PATH: `${bin}:${process.env['PATH']}`,
+    JETBACKUP_DEMO_SERVER: 'container',
+    JETBACKUP_DEMO_POSTGRES_IMAGE: postgresImage(17),
+  });
+  await demo.seen('Docker is here');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  demo.child.kill('SIGINT');
+  const { code, output } = await demo.ended;
+  expect(code, output).toBe(130);
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  expect(await containers()).toEqual([]);
 });
