@@ -153,7 +153,10 @@ describe('what a command needs and does not find', () => {
       return row?.['n'] === 2;
     });
     await installation.programs.restore();
-    for (const run of runs) expect(await run.ended).toMatchObject({ code: 0 });
+    for (const run of runs) {
+      const ended = await run.ended;
+      expect(ended, ended.stderr).toMatchObject({ code: 0 });
+    }
     await writeFile(file, before);
   });
 });

@@ -1,4 +1,4 @@
-import { access, chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const programs = ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'] as const;
@@ -22,16 +22,21 @@ export interface WrappedPrograms {
 
 /** A folder of PostgreSQL's client programs that can be made to misbehave. */
 export async function wrapPrograms(directory: string, real: string): Promise<WrappedPrograms> {
-  const marker = join(directory, 'reached');
+  // Each hold has files of its own: whoever starts late, from the script of one that has ended, is not held and holds nobody.
+  let holds = 0;
+  const held = () => join(directory, `held-${holds}`);
+  const marker = () => join(directory, `reached-${holds}`);
   const wrap = async (program: Wrapped, script: string) => {
     const path = join(directory, program);
     const text = `#!/bin/sh\nREAL=${real}/${program}\ncase "$1" in --version) exec "$REAL" "$@" ;; esac\n${script}\n`;
-    await writeFile(path, text);
-    await chmod(path, 0o755);
+    // At once: a program that is being written cannot be started, and runs of jetbackup may be about to.
+    await writeFile(`${path}.new`, text);
+    await chmod(`${path}.new`, 0o755);
+    await rename(`${path}.new`, path);
   };
   const restore = async () => {
-    await rm(marker, { force: true });
     for (const program of programs) await wrap(program, 'exec "$REAL" "$@"');
+    await rm(held(), { force: true });
   };
   await mkdir(directory, { recursive: true });
   await restore();
@@ -40,11 +45,14 @@ export async function wrapPrograms(directory: string, real: string): Promise<Wra
     wrap,
     restore,
     async hold(program, when = '*') {
-      await rm(marker, { force: true });
-      await wrap(program, `case "$*" in ${when}) : > ${marker}; while [ -e ${marker} ]; do sleep 0.05; done ;; esac\nexec "$REAL" "$@"`);
+      await rm(held(), { force: true });
+      holds += 1;
+      await writeFile(held(), '');
+      const wait = `: > ${marker()}; while [ -e ${held()} ]; do sleep 0.05; done`;
+      await wrap(program, `case "$*" in ${when}) ${wait} ;; esac\nexec "$REAL" "$@"`);
     },
     reached: () =>
-      access(marker).then(
+      access(marker()).then(
         () => true,
         () => false,
       ),
