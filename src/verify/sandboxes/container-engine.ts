@@ -48,6 +48,11 @@ export async function connectEngine(
         assertIsMeant(dockerHost, found);
         const info: unknown = await docker.info();
         const { host, memory } = client.info.containerRuntime;
+        if (host === '') {
+          throw new JetbackupError('sandbox-unavailable', 'TESTCONTAINERS_HOST_OVERRIDE is set, and names no host', {
+            hint: 'Unset it, or let it name the address by which the engine is reached.',
+          });
+        }
         return { client, docker, host, room: await roomOf(memory, info, isSocket(found)) };
       },
       ms,

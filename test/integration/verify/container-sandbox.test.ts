@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
@@ -314,9 +314,12 @@ describe('a sandbox that cannot be had', () => {
   });
 
   it('for want of an address that only this machine reaches is had where rows may travel in clear', async () => {
-    // Of this machine, and no loopback: as an engine on another one would be reached.
-    const TESTCONTAINERS_HOST_OVERRIDE = (await (await docker()).getNetwork('bridge').inspect()).IPAM?.Config?.[0]?.Gateway ?? '';
     await using engine = await engineByTcp();
+    const nowhere = await holdSandbox(newId(systemClock.now()), { DOCKER_HOST: engine.url, TESTCONTAINERS_HOST_OVERRIDE: '' }, {}).next();
+    expect(nowhere).toMatchObject({ code: 'sandbox-unavailable', message: expect.stringContaining('names no host') });
+    // Of this machine, and no loopback: as an engine on another one would be reached.
+    const ours = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses);
+    const TESTCONTAINERS_HOST_OVERRIDE = ours.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? '';
     const env = { DOCKER_HOST: engine.url, TESTCONTAINERS_HOST_OVERRIDE };
     const runId = newId(systemClock.now());
     expect(await holdSandbox(runId, env, { isPublished: true }).next()).toMatchObject({
