@@ -6,7 +6,7 @@ const setupFiles = ['test/support/temporal-equality.ts'];
 const isolate = false;
 
 // Unit tests take milliseconds and reach nothing outside their process. The other three start containers and
-// programs, and wait for them, or for a minute of the clock: four files at a time keep two cores busy.
+// programs, and wait for them, or for a minute of the clock: five files at a time keep two cores busy.
 const real = {
   environment: 'node',
   setupFiles,
@@ -14,7 +14,7 @@ const real = {
   hookTimeout: 180_000,
   teardownTimeout: 30_000,
   isolate,
-  maxWorkers: 4,
+  maxWorkers: 5,
   sequence: { groupOrder: 1 },
 } as const;
 
