@@ -41,9 +41,10 @@ describe('an id', () => {
     );
   });
 
-  test('is a new one each time in the same second', () => {
+  // Of 1.7e6: of a hundred, two are the same once in 340 times, and four pairs once in 3e11.
+  test('is a new one each time in the same instant', () => {
     const now = Temporal.Instant.from('2026-11-20T02:00:00Z');
-    expect(new Set(Array.from({ length: 100 }, () => newId(now))).size).toBe(100);
+    expect(new Set(Array.from({ length: 100 }, () => newId(now))).size).toBeGreaterThan(96);
   });
 
   test.each([
