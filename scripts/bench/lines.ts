@@ -25,20 +25,21 @@ export type Say = (text: string) => void;
  * Runs all lines once, then all once more, …: ABCABC, so that a machine that grows slower or faster meanwhile does so
  * for all of them, and runs of one round can be compared with each other. The first line runs once before all rounds
  * without being counted, or it alone would pay for cold caches and for WAL files that later ones find ready.
- * A line that fails is not run again. `enter` is called before a line is made ready, `before` right before it is measured.
+ * A line that fails is not run again. Where `rounds` gives some lines more of them, the last rounds have only those. `enter` is called before a line is made ready, `before` right before it is measured.
  */
 export async function runRounds(
   lines: readonly Line[],
-  rounds: number,
+  rounds: (line: Line) => number,
   surroundings: Surroundings & { enter(line: Line): Promise<void>; before(): Promise<void> },
   say: Say,
 ): Promise<readonly LineResult[]> {
   const runs = new Map<string, Measurement[]>();
   const failures = new Map<string, string>();
-  for (let round = 0; round <= rounds; round += 1) {
+  const most = Math.max(0, ...lines.map(rounds));
+  for (let round = 0; round <= most; round += 1) {
     for (const line of round === 0 ? lines.slice(0, 1) : lines) {
-      if (failures.has(line.id)) continue;
-      const place = round === 0 ? 'warm-up' : `${round}/${rounds}`.padStart(7);
+      if (failures.has(line.id) || round > rounds(line)) continue;
+      const place = round === 0 ? 'warm-up' : `${round}/${rounds(line)}`.padStart(7);
       try {
         await surroundings.enter(line);
         const command = await line.prepare();

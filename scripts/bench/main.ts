@@ -10,7 +10,7 @@ import { restoreLines } from './restore.ts';
 import { type S3Target, startS3Target } from './s3.ts';
 import { type Census, makeDatabase, startBenchServer } from './server.ts';
 import { figuresTable, phasesText, rivalsTable } from './table.ts';
-import { judgeNoise, judgeResources, judgeTimes, overheadText, type Verdict, verdictTable } from './verdict.ts';
+import { judgedLines, judgeNoise, judgeResources, judgeTimes, overheadText, type Verdict, verdictTable } from './verdict.ts';
 
 export const pipelineParts = ['backup', 'restore', 'memory'] as const;
 export type PipelinePart = (typeof pipelineParts)[number];
@@ -22,6 +22,8 @@ export interface BenchOptions {
   readonly largeMegabytes: number;
   /** How often each line runs. */
   readonly repeat: number;
+  /** How often lines run that a target of wall time is about. */
+  readonly judgedRepeat: number;
   /** Whether to leave out S3 even where there is Docker. */
   readonly withoutS3: boolean;
   /** Ids of the lines to measure, where not all are wanted. */
@@ -75,6 +77,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
     postgres: server.description,
     s3: s3?.description ?? 'none',
     repeat: options.repeat,
+    judgedRepeat: options.judgedRepeat,
   };
   say(`${machine.cores} cores of ${machine.cpu}, Node.js ${machine.node}, ${machine.postgres}`);
 
@@ -89,7 +92,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
     memory: memory.results,
     verdicts: [...judgeTimes(all), ...judgeNoise(all), ...judgeResources(all), ...memory.verdicts],
   };
-  print(report, options, say);
+  print(report, say);
   if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
   const tooSmall = report.database !== undefined && report.database.tableBytes < JUDGED_FROM;
   const counted = tooSmall ? [...judgeResources(all), ...memory.verdicts] : report.verdicts;
@@ -106,7 +109,7 @@ async function startS3(say: Say): Promise<S3Target | undefined> {
 
 async function measureTimes(
   bench: Bench,
-  { parts, megabytes, repeat, only }: BenchOptions,
+  { parts, megabytes, repeat, judgedRepeat, only }: BenchOptions,
   say: Say,
 ): Promise<Pick<Report, 'database' | 'backups' | 'restores'>> {
   if (!parts.has('backup') && !parts.has('restore')) return { database: undefined, backups: [], restores: [] };
@@ -121,6 +124,7 @@ async function measureTimes(
   const surroundings = surroundingsOf(bench);
   const all = { backups: backupLines(bench), restores: parts.has('restore') ? restoreLines(bench, database) : [] };
   assertKnown(only, [...all.backups, ...all.restores]);
+  const roundsOf = ({ id }: { readonly id: string }) => (judgedLines.has(id) ? judgedRepeat : repeat);
   const isWanted = ({ id }: { readonly id: string }) => only === undefined || only.has(id);
   const restores = all.restores.filter(isWanted);
   const needed = new Set(restores.map(({ needs }) => needs));
@@ -128,10 +132,10 @@ async function measureTimes(
   const lines = all.backups.filter((line) => isWanted(line) || needed.has(line.id));
   say(measured ? '\nBackups' : '\nMaking the backups to restore from');
   const results = measured
-    ? await runRounds(lines, repeat, surroundings, say)
+    ? await runRounds(lines, roundsOf, surroundings, say)
     : await runRounds(
         lines.filter(({ id }) => needed.has(id)),
-        1,
+        () => 1,
         surroundings,
         say,
       );
@@ -140,7 +144,7 @@ async function measureTimes(
   const lost = new Set(results.flatMap(({ id, failure }) => (failure === undefined ? [] : [id])));
   const restored = await runRounds(
     restores.filter(({ needs }) => !lost.has(needs)),
-    repeat,
+    roundsOf,
     surroundings,
     say,
   );
@@ -158,18 +162,17 @@ function assertKnown(only: ReadonlySet<string> | undefined, lines: readonly { re
   if (unknown.length > 0) throw new Error(`no line ${unknown.join(', ')}; there are ${ids.join(', ')}`);
 }
 
-function print({ database, backups, restores, memory, verdicts }: Report, { repeat }: BenchOptions, say: Say): void {
-  const rounds = repeat === 1 ? 'one run' : `medians of ${repeat} runs`;
+function print({ database, backups, restores, memory, verdicts }: Report, say: Say): void {
   const shown = [
-    { heading: `backups, ${rounds}`, rivals: 'backups: wall time against', results: backups },
-    { heading: `restores, ${rounds}`, rivals: 'restores: wall time against', results: restores },
+    { heading: `backups, ${runsText(backups)}`, rivals: 'backups: wall time against', results: backups },
+    { heading: `restores, ${runsText(restores)}`, rivals: 'restores: wall time against', results: restores },
   ];
   for (const { heading, rivals, results } of shown.filter((table) => table.results.length > 0)) {
     say(`\n${figuresTable(heading, results, results[0])}\n${rivalsTable(rivals, results)}`);
     const phases = phasesText(results);
     if (phases !== '') say(`\nWhere jetbackup's time goes:\n${phases}`);
   }
-  if (memory.length > 0) say(`\n${figuresTable(`memory, ${rounds}`, memory)}`);
+  if (memory.length > 0) say(`\n${figuresTable(`memory, ${runsText(memory)}`, memory)}`);
   say(
     "\n× is the ratio to the first line, run against run of the same round. CPU, client: all that the line started. CPU, server: PostgreSQL's,\n" +
       "which shares the cores, as the S3 server does. Peak, own: the line's main program alone; all: the sum over all its processes.\n" +
@@ -184,4 +187,12 @@ function print({ database, backups, restores, memory, verdicts }: Report, { repe
       `The targets of wall time are for 1 GB of table data and more, and do not count here: this database had ${(database.tableBytes / 1e6).toFixed(0)} MB.`,
     );
   }
+}
+
+/** `medians of 3 runs`; lines that a target is about may have had more than others. */
+function runsText(results: readonly LineResult[]): string {
+  const counts = results.flatMap(({ runs }) => (runs.length > 0 ? [runs.length] : []));
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  if (most <= 1) return 'one run';
+  return `medians of ${least === most ? most : `${least} to ${most}`} runs`;
 }

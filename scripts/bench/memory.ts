@@ -19,7 +19,7 @@ export async function measureMemory(
     const database = `memory_${megabytes}`;
     say(`\nMaking a database of ${megabytes} MB`);
     await makeDatabase(bench.server, database, megabytes, bench.signal);
-    measured.push([...(await runRounds(linesFor({ ...bench, database }, megabytes), rounds, surroundingsOf(bench), say))]);
+    measured.push([...(await runRounds(linesFor({ ...bench, database }, megabytes), () => rounds, surroundingsOf(bench), say))]);
     await dropDatabase(bench.server, TARGET);
     await dropDatabase(bench.server, database);
     for (const { id } of measured.at(-1) ?? []) if (!id.startsWith('restore-')) await repositoryOf(bench, id).clear();

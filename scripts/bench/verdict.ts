@@ -29,6 +29,9 @@ const wallTargets: readonly { readonly text: string; readonly line: string; read
   },
 ];
 
+/** Lines that a target of wall time is about. */
+export const judgedLines: ReadonlySet<string> = new Set(wallTargets.flatMap(({ line, to }) => [line, to]));
+
 /** The targets over the medians of the ratios within each round. */
 export function judgeTimes(results: readonly LineResult[]): readonly Verdict[] {
   const byId = new Map(results.map((line) => [line.id, line]));
