@@ -33,7 +33,7 @@ describe.each<PostgresMajor>([15, 17, 18])('a dump from PostgreSQL %i', (major) 
     settings = settingsOf(server);
     await server.query(`
       CREATE TABLE "Wanted" (id int, v text);
-      INSERT INTO "Wanted" SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 60000) i;
+      INSERT INTO "Wanted" SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 200000) i;
       CREATE ROLE nobody LOGIN PASSWORD 'nobody';
       CREATE ROLE reader LOGIN PASSWORD 'reader' IN ROLE pg_read_all_data`);
   });

@@ -203,8 +203,9 @@ describe('what cannot be told', () => {
       },
     );
     await expect(shop.verify(id, { restorer })).rejects.toMatchObject({ message: expect.stringContaining('cards') });
+    // With the dash: four digits alone are in one digest out of a thousand.
     for (const bytes of store.objects.values())
-      expect(Buffer.from(bytes).includes('cards') || Buffer.from(bytes).includes('4111')).toBe(false);
+      expect(Buffer.from(bytes).includes('cards') || Buffer.from(bytes).includes('4111-1111')).toBe(false);
   });
 
   it('ends after its time', async () => {
