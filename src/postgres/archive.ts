@@ -140,7 +140,6 @@ function reader(buffer: Buffer) {
     byte,
     int,
     text,
-    /** Gives where the bytes begin that it passes over. */
     skip: take,
     setIntSize(size: number) {
       if (size < 1 || size > 6) throw damaged(`has integers of ${size} bytes`);
@@ -204,9 +203,8 @@ function parseArchiveHead(buffer: Buffer): ArchiveHead {
     read.text(); // WITH OIDS
     const dependencies: number[] = [];
     for (let dependency = read.text(); dependency !== null; dependency = read.text()) dependencies.push(Number(dependency));
-    // Where its data are, which pg_dump does not know when it writes to a pipe, and we do not need.
-    const place = read.skip(1 + positionBytes);
-    if (hasData) places.set(dumpId, place);
+    if (hasData) places.set(dumpId, read.position());
+    read.skip(1 + positionBytes);
     entries.push({
       dumpId,
       tag,
