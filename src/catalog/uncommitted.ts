@@ -46,10 +46,12 @@ export interface Survey {
   readonly committed: readonly Id[];
   /** Oldest first. */
   readonly uncommitted: readonly Uncommitted[];
+  /** Committed ones with a claim: their runs ended between the commit and their last step, or may not delete. */
+  readonly claimed: readonly Id[];
 }
 
 export async function surveyDatabase(store: ObjectStore, database: DatabaseName, signal: AbortSignal): Promise<Survey> {
-  const ids = new Map<Id, { complete: boolean; written: Temporal.Instant }>();
+  const ids = new Map<Id, { complete: boolean; claimed: boolean; written: Temporal.Instant }>();
   for await (const info of store.list(databasePrefix(database), signal)) {
     const place = placeOf(info.key);
     if (place === undefined) continue;
@@ -57,16 +59,21 @@ export async function surveyDatabase(store: ObjectStore, database: DatabaseName,
     const later = seen === undefined || Temporal.Instant.compare(info.modified, seen.written) > 0;
     ids.set(place.id, {
       complete: (seen?.complete ?? false) || isManifest(place),
+      claimed: (seen?.claimed ?? false) || place.name === CLAIM_NAME,
       written: later ? info.modified : seen.written,
     });
   }
   const committed: Id[] = [];
   const uncommitted: Uncommitted[] = [];
-  for (const [id, { complete, written }] of ids) {
-    if (complete) committed.push(id);
-    else uncommitted.push({ id, written });
+  const claimed: Id[] = [];
+  for (const [id, { complete, claimed: hasClaim, written }] of ids) {
+    if (!complete) uncommitted.push({ id, written });
+    else {
+      committed.push(id);
+      if (hasClaim) claimed.push(id);
+    }
   }
-  return { committed, uncommitted };
+  return { committed, uncommitted, claimed };
 }
 
 /**

@@ -133,7 +133,7 @@ async function attemptBackup(
       await confirm(attempt, snapshot);
     });
     await removeClaim(store, listed, AbortSignal.timeout(CLEANUP_MS)).catch(() => {
-      // Credentials that may not delete leave the claim behind; a folder with a manifest is complete with or without it.
+      // A folder with a manifest is complete with or without it; the next backup by whoever may delete removes it.
     });
     return { manifest, partial: made.partial };
   } catch (error) {
@@ -213,6 +213,11 @@ async function prepare(attempt: Attempt, snapshot: ExportedSnapshot): Promise<{ 
   } catch (error) {
     signal.throwIfAborted();
     log({ type: 'warning', text: `what unfinished backups left could not be removed: ${messageOf(error)}` });
+  }
+  try {
+    for (const id of survey.claimed) await removeClaim(store, { database: input.database, id }, signal);
+  } catch {
+    signal.throwIfAborted(); // They harm nobody, and who may not delete finds all of its own.
   }
   await writeClaim(store, { database: input.database, id: run.id }, claim, signal);
   const last = survey.committed.at(-1);

@@ -124,6 +124,22 @@ describe('a backup that is told to stop', () => {
     });
   });
 
+  it('by SIGKILL between the commit and its last step leaves a whole backup, and the next one removes its claim', async () => {
+    const { installation } = small;
+    const struck = http.struck;
+    http.plant({ when: ({ method, url }) => method === 'DELETE' && url?.includes('claim.json') === true, answer: 'hang', times: 1 });
+    const run = installation.cli.start(['backup']);
+    await until('the backup is committed', () => http.struck > struck);
+    run.child.kill('SIGKILL');
+    expect(await run.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
+    const ids = await installation.ids();
+    expect(ids).toHaveLength(small.before.length + 1);
+    expect(await installation.repository.keys()).toContainEqual(expect.stringContaining(`${ids.at(-1)}/claim.json`));
+    await installation.restoresEqual(ids.at(-1));
+    small.before = [...ids, await installation.backup()];
+    await installation.expectNothingLeft(run);
+  });
+
   it('loses nothing: the first backups restore, and so do the next', async () => {
     for (const { installation, before } of [small, large]) {
       await installation.restoresEqual(before[0]);

@@ -53,6 +53,18 @@ describe('what a run left uncommitted', () => {
     ]);
   });
 
+  test('is told apart from a backup whose run ended before it removed its claim', async () => {
+    const { store } = storeWithClock();
+    for (const id of [silent, committed, dead]) await data(store, id);
+    for (const id of [silent, committed]) await store.put(`jetadmin/${id}/manifest.json`, bytesOf('{}'));
+    for (const id of [committed, dead]) await claim(store, id, 'server A', true);
+    expect(await surveyDatabase(store, 'jetadmin', signal)).toMatchObject({
+      committed: [silent, committed],
+      uncommitted: [{ id: dead }],
+      claimed: [committed],
+    });
+  });
+
   test('goes after 48 hours without a sign of life, by the store’s clock and not by its name', async () => {
     const { store, ago } = storeWithClock();
     await ago(49 * 60, () => data(store, elsewhere));
