@@ -107,6 +107,7 @@ export async function startInContainer(image: string, signal: AbortSignal): Prom
       'POSTGRES_PASSWORD',
     ];
     await pullMissing(image, signal);
+    signal.throwIfAborted();
     // Not with the signal: of a `docker run` that was stopped the engine may still make the container, after its removal found none.
     await run`docker run ${options} ${image} postgres ${settingArguments}`;
     signal.throwIfAborted();

@@ -83,9 +83,10 @@ async function hasRun(store: ObjectStore, second: Temporal.Instant, signal?: Abo
   const key = runRecordKey(newId(second));
   try {
     for await (const _ of store.list(key.slice(0, key.lastIndexOf('-') + 1), signal)) return true;
-  } catch {
+  } catch (error) {
     // Records are notes: where they cannot be looked at, backups still sort behind each other.
     signal?.throwIfAborted();
+    if (!isJetbackupError(error)) throw error;
   }
   return false;
 }

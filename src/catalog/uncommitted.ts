@@ -30,8 +30,9 @@ export async function writeClaim(store: ObjectStore, listed: Listed, claim: Clai
   await store.put(key, bytesOf(`${JSON.stringify(claim)}\n`), { signal });
 }
 
-export async function removeClaim(store: ObjectStore, listed: Listed, signal: AbortSignal): Promise<void> {
-  await store.delete(`${backupPrefix(listed.database, listed.id)}${CLAIM_NAME}`, signal);
+/** One after the other, up to the first that cannot be removed: who may not delete finds all of its own. */
+export async function removeClaims(store: ObjectStore, database: DatabaseName, ids: readonly Id[], signal: AbortSignal): Promise<void> {
+  for (const id of ids) await store.delete(`${backupPrefix(database, id)}${CLAIM_NAME}`, signal);
 }
 
 /** A folder without a manifest. */
@@ -126,5 +127,5 @@ export async function removeUncommitted(store: ObjectStore, listed: Listed, now:
   // Once more, right before the first delete: a manifest that was on its way may have come since.
   if ((await store.stat(manifestKey(listed.database, listed.id), signal)) !== undefined) return;
   for (const key of keys) await store.delete(key, signal);
-  await removeClaim(store, listed, signal);
+  await removeClaims(store, listed.database, [listed.id], signal);
 }

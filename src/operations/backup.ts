@@ -4,7 +4,7 @@ import { backupPrefix, manifestKey } from '../catalog/layout.ts';
 import {
   CLAIM_REFRESH_MS,
   type Claim,
-  removeClaim,
+  removeClaims,
   removeDeadRuns,
   removeUncommitted,
   surveyDatabase,
@@ -99,7 +99,7 @@ async function attemptBackup(
   await using snapshot = taken.snapshot;
   let committing = false;
   try {
-    const { previous, claim } = await prepare(attempt, snapshot);
+    const { previous, claim, spent } = await prepare(attempt, snapshot);
     const made = await whileClaimed(attempt, claim, () => makeArtifacts(attempt, taken));
     const unsigned: UnsignedManifest = {
       format: 1,
@@ -132,8 +132,8 @@ async function attemptBackup(
       await store.put(manifestKey(input.database, run.id), bytesOf(encodeManifest(manifest)), { signal });
       await confirm(attempt, snapshot);
     });
-    await removeClaim(store, listed, AbortSignal.timeout(CLEANUP_MS)).catch(() => {
-      // A folder with a manifest is complete with or without it; the next backup by whoever may delete removes it.
+    await removeClaims(store, input.database, [run.id, ...spent], AbortSignal.timeout(CLEANUP_MS)).catch(() => {
+      // A folder with a manifest is complete with or without one; the next backup by whoever may delete removes what is left.
     });
     return { manifest, partial: made.partial };
   } catch (error) {
@@ -198,8 +198,14 @@ async function whileClaimed<T>({ deps, input, run, signal }: Attempt, claim: Cla
   }
 }
 
-/** Finds the previous backup, removes what dead runs left, and claims the folder. */
-async function prepare(attempt: Attempt, snapshot: ExportedSnapshot): Promise<{ previous: UnsignedManifest['previous']; claim: Claim }> {
+/**
+ * Finds the previous backup, removes what dead runs left, and claims the folder. `spent` are committed backups whose claims are still
+ * there: to be removed later, since a run that is about to take its manifest back needs its own.
+ */
+async function prepare(
+  attempt: Attempt,
+  snapshot: ExportedSnapshot,
+): Promise<{ previous: UnsignedManifest['previous']; claim: Claim; spent: readonly Id[] }> {
   const { deps, input, run, signal } = attempt;
   const { store, clock, log } = deps;
   const { server, source } = snapshot;
@@ -214,14 +220,10 @@ async function prepare(attempt: Attempt, snapshot: ExportedSnapshot): Promise<{ 
     signal.throwIfAborted();
     log({ type: 'warning', text: `what unfinished backups left could not be removed: ${messageOf(error)}` });
   }
-  try {
-    for (const id of survey.claimed) await removeClaim(store, { database: input.database, id }, signal);
-  } catch {
-    signal.throwIfAborted(); // They harm nobody, and who may not delete finds all of its own.
-  }
   await writeClaim(store, { database: input.database, id: run.id }, claim, signal);
   const last = survey.committed.at(-1);
-  return { claim, previous: last === undefined ? null : { id: last, manifestSha256: await manifestSha256(attempt, last) } };
+  const previous = last === undefined ? null : { id: last, manifestSha256: await manifestSha256(attempt, last) };
+  return { claim, previous, spent: survey.claimed };
 }
 
 async function manifestSha256({ deps, input, signal }: Attempt, id: Id): Promise<string> {

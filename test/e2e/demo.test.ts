@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { docker, postgresServer } from '../../scripts/prerequisites.ts';
 import { postgresImage } from '../support/postgres.ts';
+import { until } from '../support/waiting.ts';
 
 const script = path.resolve(import.meta.dirname, '../../scripts/demo.ts');
 let temporary = '';
@@ -105,7 +107,8 @@ test.skipIf(!(await docker.present()))('Ctrl-C while the demo starts its server 
   const bin = path.join(temporary, 'bin');
   await mkdir(bin);
   const real = (await promisify(execFile)('/bin/sh', ['-c', 'command -v docker'])).stdout.trim();
-  const slow = `#!/bin/sh\n[ "$1" = run ] || exec ${real} "$@"\nsetsid sh -c 'sleep 1; exec ${real} "$@"' sh "$@" & wait $!\n`;
+  const made = path.join(temporary, 'is-making');
+  const slow = `#!/bin/sh\n[ "$1" = run ] || exec ${real} "$@"\nsetsid sh -c 'sleep 1; exec ${real} "$@"' sh "$@" &\n: > ${made}\nwait $!\n`;
   await writeFile(path.join(bin, 'docker'), slow, { mode: 0o755 });
 
   const demo = startDemo({
@@ -113,8 +116,7 @@ test.skipIf(!(await docker.present()))('Ctrl-C while the demo starts its server 
     JETBACKUP_DEMO_SERVER: 'container',
     JETBACKUP_DEMO_POSTGRES_IMAGE: postgresImage(17),
   });
-  await demo.seen('Docker is here');
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await until('the engine makes the container', () => existsSync(made), 120_000);
   demo.child.kill('SIGINT');
   const { code, output } = await demo.ended;
   expect(code, output).toBe(130);

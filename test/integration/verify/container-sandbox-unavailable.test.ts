@@ -41,13 +41,14 @@ describe('a sandbox that cannot be had', () => {
     });
   });
 
-  it('for want of an address that only this machine reaches is had where rows may travel in clear', async () => {
+  it('for want of an address that only this machine reaches is had where rows may travel in clear', async ({ skip }) => {
     await using engine = await engineByTcp();
     const nowhere = await holdSandbox(newId(systemClock.now()), { DOCKER_HOST: engine.url, TESTCONTAINERS_HOST_OVERRIDE: '' }, {}).next();
     expect(nowhere).toMatchObject({ code: 'sandbox-unavailable', message: expect.stringContaining('names no host') });
     // Of this machine, and no loopback: as an engine on another one would be reached.
     const ours = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses);
-    const TESTCONTAINERS_HOST_OVERRIDE = ours.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? '';
+    const TESTCONTAINERS_HOST_OVERRIDE = ours.find(({ internal, family }) => !internal && family === 'IPv4')?.address;
+    if (TESTCONTAINERS_HOST_OVERRIDE === undefined) return skip('this machine has no address but loopback');
     const env = { DOCKER_HOST: engine.url, TESTCONTAINERS_HOST_OVERRIDE };
     const runId = newId(systemClock.now());
     expect(await holdSandbox(runId, env, { isPublished: true }).next()).toMatchObject({
